@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that all integration tests share."""
+
+import pytest
+
+import providers
+
+
+def _started(name, tls=False):
+    """A generator for a fixture: the provider, or a skip that says why not."""
+    reason = providers.ALL[name].skip_reason()
+    if reason:
+        pytest.skip(reason)
+    provider = providers.ALL[name]()
+    try:
+        yield provider.start(tls=tls)
+    finally:
+        provider.stop()
+
+
+@pytest.fixture(scope="session")
+def glewlwyd():
+    yield from _started("glewlwyd")
+
+
+@pytest.fixture(scope="session")
+def oidc_provider():
+    yield from _started("oidc-provider")
+
+
+@pytest.fixture(scope="session")
+def glewlwyd_tls():
+    yield from _started("glewlwyd", tls=True)
+
+
+@pytest.fixture(scope="session")
+def oidc_provider_tls():
+    yield from _started("oidc-provider", tls=True)
+
+
+@pytest.fixture(params=["glewlwyd", "oidc_provider"])
+def provider(request):
+    """Each of the two providers, behind its proxy, with no faults and an empty log."""
+    shared = request.getfixturevalue(request.param)
+    shared.reset()
+    yield shared
+    shared.reset()
+
+
+@pytest.fixture(params=["glewlwyd", "oidc_provider"])
+def tls_provider(request):
+    """Each of the two providers over https, with client certificates and without the proxy."""
+    return request.getfixturevalue(request.param + "_tls")
