@@ -15,7 +15,9 @@
  *  5. What done gets is borrowed, save what may be moved (secret_move).
  *
  * Policy, the same for all: https only (http to loopback when the request
- * says so), TLS 1.2 or later, no redirects, no proxy from the environment,
+ * says so), TLS 1.2 or later, no redirects, never sent twice (anything but a
+ * GET goes over a fresh connection: libcurl repeats a POST by itself when a
+ * reused one closes before the first byte of a reply, measured), no proxy from the environment,
  * connect and total time-outs, a cap on the body. A reply with any HTTP
  * status is a reply; err means there is none. A body is a struct secret.
  */

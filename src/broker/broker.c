@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The set of logins and tokens, by name. It routes; what happens to a login or
+ * a token is decided in their own files.
+ */
+#include "broker/broker.h"
+
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "base/now.h"
+#include "broker/broker_int.h"
+#include "broker/login.h"
+#include "conf.h"
+#include "lib/loop.h"
+#include "state/audit.h"
+#include "state/store.h"
+
+#define HOUR_MS (3600 * INT64_C(1000))
+
+/* ------------------------------------------------------------ look-up */
+
+static int
+login_cmp(const void *a, const void *b)
+{
+	return strcmp(login_name(*(struct login *const *)a),
+	    login_name(*(struct login *const *)b));
+}
+
+static int
+token_cmp(const void *a, const void *b)
+{
+	return strcmp(token_name(*(struct token *const *)a),
+	    token_name(*(struct token *const *)b));
+}
+
+static int
+login_name_cmp(const void *name, const void *l)
+{
+	return strcmp(name, login_name(*(struct login *const *)l));
+}
+
+static int
+token_name_cmp(const void *name, const void *t)
+{
+	return strcmp(name, token_name(*(struct token *const *)t));
+}
+
+struct login *
+broker_login(struct broker *b, const char *name)
+{
+	struct login **l = b->n_logins ? bsearch(name, b->logins, b->n_logins,
+	    sizeof(*b->logins), login_name_cmp) : NULL;
+
+	return l ? *l : NULL;
+}
+
+struct token *
+broker_token(struct broker *b, const char *name)
+{
+	struct token **t = b->n_tokens ? bsearch(name, b->tokens, b->n_tokens,
+	    sizeof(*b->tokens), token_name_cmp) : NULL;
+
+	return t ? *t : NULL;
+}
+
+struct login *
+broker_payer_login(struct broker *b, const struct backend_conf *backend)
+{
+	struct token *t;
+
+	/* conf refuses cycles */
+	while (!backend->login) {
+		t = backend->management_token ? broker_token(b,
+		    backend->management_token) : NULL;
+		if (!t)
+			return NULL;
+		backend = token_get_conf(t)->backend;
+	}
+	return broker_login(b, backend->login);
+}
+
+/* ------------------------------------------------------------- quotas */
+
+int
+broker_may_mint(struct broker *b, struct tb_error *err)
+{
+	int64_t now = now_boot_ms();
+	double per_ms = b->conf->mints_per_hour / (double)HOUR_MS;
+
+	b->mint_credit += (double)(now - b->mint_credit_ms) * per_ms;
+	b->mint_credit_ms = now;
+	if (b->mint_credit > b->conf->mints_per_hour)
+		b->mint_credit = b->conf->mints_per_hour;
+	if (b->mint_credit < 1) {
+		tb_error_set(err, TB_E_LIMIT, "more than mints_per_hour = %u "
+		    "new tokens were asked for", b->conf->mints_per_hour);
+		err->retry_after_ms = (int64_t)((1 - b->mint_credit) / per_ms);
+		return -1;
+	}
+	b->mint_credit -= 1;
+	return 0;
+}
+
+uint64_t
+broker_serial(struct broker *b)
+{
+	return ++b->serial;
+}
+
+void
+broker_count_mint(struct broker *b, bool ok)
+{
+	if (ok)
+		b->n_mints++;
+	else
+		b->n_mint_failures++;
+}
+
+/* ----------------------------------------------------------- releases */
+
+bool
+broker_has_token(const struct broker *b, const char *name)
+{
+	return broker_token((struct broker *)(uintptr_t)b, name) != NULL;
+}
+
+int64_t
+broker_max_min_valid(const struct broker *b, const char *name)
+{
+	struct token *t = broker_token((struct broker *)(uintptr_t)b, name);
+
+	return t ? token_get_conf(t)->renew_before_ms / 1000 : 0;
+}
+
+bool
+broker_get(struct broker *b, const char *name, int64_t min_valid_s,
+    struct broker_view *view)
+{
+	struct token *t = broker_token(b, name);
+
+	return t && token_get(t, min_valid_s, view);
+}
+
+struct broker_waiter *
+broker_wait(struct broker *b, const char *name, uint64_t newer_than,
+    int64_t min_valid_s, broker_waiter_fn *fn, void *arg)
+{
+	/* the doors check broker_has_token first, conf checked backends */
+	return token_wait(broker_token(b, name), newer_than, min_valid_s, fn,
+	    arg);
+}
+
+bool
+broker_rejected(struct broker *b, const char *name, uint64_t generation,
+    const unsigned char sha256[32])
+{
+	struct token *t = broker_token(b, name);
+
+	return t && token_rejected(t, generation, sha256);
+}
+
+const char *
+broker_token_login(const struct broker *b, const char *name)
+{
+	struct broker *bb = (struct broker *)(uintptr_t)b;
+	struct token *t = broker_token(bb, name);
+	struct login *l = t ? broker_payer_login(bb,
+	    token_get_conf(t)->backend) : NULL;
+
+	return l ? login_name(l) : NULL;
+}
+
+void
+broker_each_token(struct broker *b, void (*fn)(void *arg, const char *name),
+    void *arg)
+{
+	for (size_t i = 0; i < b->n_tokens; i++)
+		fn(arg, token_name(b->tokens[i]));
+}
+
+struct broker_login_watch *
+broker_login_start(struct broker *b, const struct broker_login_request *req,
+    broker_login_fn *fn, void *arg, struct tb_error *err)
+{
+	struct login *l = broker_login(b, req->name);
+
+	if (!l) {
+		tb_error_set(err, TB_E_BADREQ, "there is no login '%s' in the "
+		    "configuration", req->name);
+		return NULL;
+	}
+	return login_begin(l, req, fn, arg, err);
+}
+
+/* -------------------------------------------------------- start, reload */
+
+static void
+broker_on_login_changed(void *arg, struct login *l)
+{
+	struct broker *b = arg;
+
+	for (size_t i = 0; i < b->n_tokens; i++)
+		token_login_changed(b->tokens[i], l);
+}
+
+static void
+broker_on_clock_step(void *arg)
+{
+	struct broker *b = arg;
+
+	log_info("broker", "the clock was set or the machine slept; all "
+	    "deadlines are looked at again");
+	for (size_t i = 0; i < b->n_tokens; i++)
+		token_clock_stepped(b->tokens[i]);
+}
+
+static void
+broker_on_record(void *arg, const char *kind, const char *name,
+    struct secret *plain)
+{
+	struct broker *b = arg;
+	struct broker_unclaimed *u;
+
+	b->unclaimed = xreallocarray(b->unclaimed, b->n_unclaimed + 1,
+	    sizeof(*b->unclaimed));
+	u = &b->unclaimed[b->n_unclaimed++];
+	u->kind = xstrdup(kind);
+	u->name = xstrdup(name);
+	u->plain = (struct secret)SECRET_INIT;
+	secret_move(&u->plain, plain);
+}
+
+/* "telegraf.3" -> the token "telegraf"; names may hold dots themselves. */
+static struct token *
+broker_token_of_record(struct broker *b, const char *record)
+{
+	const char *dot = strrchr(record, '.');
+	char *name _cleanup_free_ = dot ? xstrndup(record,
+	    (size_t)(dot - record)) : NULL;
+
+	return name ? broker_token(b, name) : NULL;
+}
+
+static bool
+broker_claim(struct broker *b, struct broker_unclaimed *u, bool intents)
+{
+	struct token *t;
+	struct login *l;
+
+	if (streq(u->kind, "login") && !intents) {
+		l = broker_login(b, u->name);
+		if (l)
+			login_restore(l, &u->plain);
+		return l != NULL;
+	}
+	t = broker_token_of_record(b, u->name);
+	if (t && streq(u->kind, "generation") && !intents)
+		token_restore_generation(t, u->name, &u->plain);
+	else if (t && streq(u->kind, "intent") && intents)
+		token_restore_intent(t, u->name, &u->plain);
+	else
+		return false;
+	return true;
+}
+
+/* Generations before intents: an intent whose generation is there is done. */
+static void
+broker_claim_all(struct broker *b)
+{
+	size_t kept = 0;
+
+	for (int intents = 0; intents <= 1; intents++) {
+		kept = 0;
+		for (size_t i = 0; i < b->n_unclaimed; i++) {
+			struct broker_unclaimed *u = &b->unclaimed[i];
+
+			if (broker_claim(b, u, intents)) {
+				secret_clear(&u->plain);
+				free(u->kind);
+				free(u->name);
+			} else {
+				b->unclaimed[kept++] = *u;
+			}
+		}
+		b->n_unclaimed = kept;
+	}
+	for (size_t i = 0; i < b->n_unclaimed; i++)
+		log_warn("broker", "record %s/%s belongs to nothing that is "
+		    "configured; it is kept and not used",
+		    b->unclaimed[i].kind, b->unclaimed[i].name);
+}
+
+static struct login_env
+broker_login_env(struct broker *b)
+{
+	return (struct login_env){
+		.loop = b->tenv.loop,
+		.http = b->tenv.http,
+		.store = b->store,
+		.audit = b->tenv.audit,
+		.changed = broker_on_login_changed,
+		.arg = b,
+	};
+}
+
+static void
+idps_free(struct idp **idps, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		idp_free(idps[i]);
+	free(idps);
+}
+
+/* Every file of every login is read before anything is changed. */
+static struct idp **
+idps_new(const struct conf *conf, struct tb_error *err)
+{
+	struct idp **idps = xcalloc(conf->n_logins, sizeof(*idps));
+
+	for (size_t i = 0; i < conf->n_logins; i++) {
+		idps[i] = idp_new(conf->logins[i], err);
+		if (!idps[i]) {
+			tb_error_wrap(err, "[login %s]",
+			    conf->logins[i]->name);
+			idps_free(idps, conf->n_logins);
+			return NULL;
+		}
+	}
+	return idps;
+}
+
+static struct login *
+login_unpark(struct login **list, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (list[i] && streq(login_name(list[i]), name))
+			return STEAL(list[i]);
+	}
+	return NULL;
+}
+
+static struct token *
+token_unpark(struct token **list, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (list[i] && streq(token_name(list[i]), name))
+			return STEAL(list[i]);
+	}
+	return NULL;
+}
+
+/* idps are taken. Logins that exist are given their new configuration. */
+static void
+broker_apply_logins(struct broker *b, const struct conf *conf,
+    struct idp **idps)
+{
+	struct login_env env = broker_login_env(b);
+	struct login **next = xcalloc(conf->n_logins, sizeof(*next));
+	struct login *l;
+
+	for (size_t i = 0; i < conf->n_logins; i++) {
+		const char *name = conf->logins[i]->name;
+
+		l = login_unpark(b->logins, b->n_logins, name);
+		if (!l)
+			l = login_unpark(b->parked_logins, b->n_parked_logins,
+			    name);
+		if (l)
+			login_set_conf(l, conf, idps[i]);
+		else
+			l = login_new(&env, conf, idps[i]);
+		next[i] = l;
+	}
+	b->parked_logins = xreallocarray(b->parked_logins,
+	    b->n_parked_logins + b->n_logins, sizeof(*b->parked_logins));
+	for (size_t i = 0; i < b->n_logins; i++) {
+		if (b->logins[i])
+			b->parked_logins[b->n_parked_logins++] = b->logins[i];
+	}
+	free(b->logins);
+	free(idps);
+	b->logins = next;
+	b->n_logins = conf->n_logins;
+	qsort(b->logins, b->n_logins, sizeof(*b->logins), login_cmp);
+}
+
+/* new_out: those that were not there before, to be activated. */
+static size_t
+broker_apply_tokens(struct broker *b, const struct conf *conf,
+    struct token **new_out)
+{
+	struct token **old = b->tokens, *t;
+	size_t n_old = b->n_tokens, n_new = 0;
+
+	b->tokens = xcalloc(conf->n_tokens, sizeof(*b->tokens));
+	b->n_tokens = 0;
+	for (size_t i = 0; i < conf->n_tokens; i++) {
+		const struct token_conf *tc = conf->tokens[i];
+
+		t = token_unpark(old, n_old, tc->name);
+		if (!t) {
+			t = token_unpark(b->parked_tokens, b->n_parked_tokens,
+			    tc->name);
+			if (!t)
+				t = token_new(&b->tenv, conf, tc);
+			new_out[n_new++] = t;
+		}
+		b->tokens[b->n_tokens++] = t;
+	}
+	qsort(b->tokens, b->n_tokens, sizeof(*b->tokens), token_cmp);
+	b->parked_tokens = xreallocarray(b->parked_tokens,
+	    b->n_parked_tokens + n_old, sizeof(*b->parked_tokens));
+	for (size_t i = 0; i < n_old; i++) {
+		if (!old[i])
+			continue;
+		token_stop(old[i]);
+		b->parked_tokens[b->n_parked_tokens++] = old[i];
+	}
+	free(old);
+	for (size_t i = 0; i < conf->n_tokens; i++)
+		token_set_conf(broker_token(b, conf->tokens[i]->name), conf,
+		    conf->tokens[i]);
+	return n_new;
+}
+
+static void
+broker_apply(struct broker *b, const struct conf *conf, struct idp **idps)
+{
+	struct token **fresh _cleanup_free_ = xcalloc(conf->n_tokens,
+	    sizeof(*fresh));
+	size_t n;
+
+	conf_ref(conf);
+	conf_unref(b->conf);
+	b->conf = conf;
+	broker_apply_logins(b, conf, idps);
+	n = broker_apply_tokens(b, conf, fresh);
+	broker_claim_all(b);
+	for (size_t i = 0; i < b->n_logins; i++)
+		login_activate(b->logins[i]);
+	for (size_t i = 0; i < n; i++)
+		token_activate(fresh[i]);
+}
+
+struct broker *
+broker_new(const struct broker_env *env, const struct conf *conf,
+    struct tb_error *err)
+{
+	struct idp **idps = idps_new(conf, err);
+	struct broker *b;
+
+	if (!idps)
+		return NULL;
+	b = xnew(struct broker);
+	TAILQ_INIT(&b->jobs);
+	b->writer = env->writer;
+	b->started_at = now_real_s();
+	b->mint_credit = conf->mints_per_hour;
+	b->mint_credit_ms = now_boot_ms();
+	b->store = store_open(env->writer, env->seal, broker_on_record, b,
+	    err);
+	if (!b->store) {
+		idps_free(idps, conf->n_logins);
+		broker_free(b);
+		return NULL;
+	}
+	b->tenv = (struct token_env){
+		.loop = env->loop,
+		.http = env->http,
+		.store = b->store,
+		.audit = env->audit,
+		.seal = env->seal,
+		.broker = b,
+	};
+	broker_apply(b, conf, idps);
+	loop_on_clock_step(env->loop, broker_on_clock_step, b);
+	return b;
+}
+
+int
+broker_reconfigure(struct broker *b, const struct conf *conf,
+    struct tb_error *err)
+{
+	struct audit_rec rec = { .event = AUDIT_RELOADED };
+	struct idp **idps;
+
+	if (conf_check_reloadable(b->conf, conf, err) < 0)
+		return -1;
+	idps = idps_new(conf, err);
+	if (!idps)
+		return -1;
+	audit_set_strict(b->tenv.audit, conf->audit_strict);
+	broker_apply(b, conf, idps);
+	audit_durable(b->tenv.audit, &rec, NULL, NULL);
+	return 0;
+}
+
+static void
+broker_free_all(struct token **tokens, size_t n_tokens, struct login **logins,
+    size_t n_logins)
+{
+	for (size_t i = 0; i < n_tokens; i++)
+		token_free(tokens[i]);
+	free(tokens);
+	for (size_t i = 0; i < n_logins; i++)
+		login_free(logins[i]);
+	free(logins);
+}
+
+void
+broker_free(struct broker *b)
+{
+	if (!b)
+		return;
+	broker_jobs_free(b);
+	/* tokens pay for tokens: all stop before the first is freed */
+	for (size_t i = 0; i < b->n_tokens; i++)
+		token_stop(b->tokens[i]);
+	broker_free_all(b->tokens, b->n_tokens, b->logins, b->n_logins);
+	broker_free_all(b->parked_tokens, b->n_parked_tokens,
+	    b->parked_logins, b->n_parked_logins);
+	for (size_t i = 0; i < b->n_unclaimed; i++) {
+		secret_clear(&b->unclaimed[i].plain);
+		free(b->unclaimed[i].kind);
+		free(b->unclaimed[i].name);
+	}
+	free(b->unclaimed);
+	store_close(b->store);
+	conf_unref(b->conf);
+	free(b);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * broker - the set of logins and tokens of one configuration, and what the
+ * doors may ask of it. Everything here is on the loop thread. Doors hold no
+ * pointer across turns but a broker_waiter, which either side cuts.
+ */
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/secret.h"
+#include "base/tb_error.h"
+
+struct audit;
+struct broker;
+struct broker_login_watch;
+struct broker_waiter;
+struct conf;
+struct http;
+struct loop;
+struct seal;
+struct store;
+struct writer;
+
+struct broker_env {
+	struct loop *loop;
+	struct http *http;
+	struct writer *writer;
+	struct seal *seal;
+	struct audit *audit;
+};
+
+/* conf is borrowed until the next broker_reconfigure or broker_free. Opens the
+ * store and takes up every record; starts what is due. */
+struct broker *broker_new(const struct broker_env *env,
+    const struct conf *conf, struct tb_error *err);
+void broker_free(struct broker *b);
+/* All or nothing: on error the old configuration stays in force. */
+int broker_reconfigure(struct broker *b, const struct conf *conf,
+    struct tb_error *err);
+
+/* ------------------------------------------------------------- releases */
+
+/* A token's newest ready generation, borrowed for the call. */
+struct broker_view {
+	const char *name;
+	const struct secret *value;
+	uint64_t generation;
+	const char *token_id;    /* upstream id, "" when there is none */
+	const char *fingerprint; /* keyed */
+	const char *backend, *login, *human; /* login, human may be NULL */
+	int64_t expires_at;      /* epoch seconds */
+	uint64_t serial; /* changes whenever any of the above does: render key */
+};
+
+bool broker_has_token(const struct broker *b, const char *name);
+/* Seconds: more than this as min_valid can never be promised. */
+int64_t broker_max_min_valid(const struct broker *b, const char *name);
+
+/* The hot path: true and *view when a ready generation is valid for at least
+ * min_valid_s more seconds. No I/O, no allocation. */
+bool broker_get(struct broker *b, const char *name, int64_t min_valid_s,
+    struct broker_view *view);
+
+/* Called once, from the top of the loop, never inside broker_wait: view or
+ * err. err codes: TB_E_LOGIN (human needed: err->msg names the login),
+ * TB_E_TRANSIENT (retry_after_ms), TB_E_BADREQ (token went away at reload),
+ * TB_E_UPSTREAM/PROTO (service refuses; told with retry). */
+typedef void broker_waiter_fn(void *arg, const struct broker_view *view,
+    const struct tb_error *err);
+
+/* Waits for a generation newer than `newer_than` (0: any) that is valid for
+ * min_valid_s; starts a mint when none is under way and newer_than is 0. A
+ * watch (newer_than != 0) starts nothing. No time-out of its own. */
+struct broker_waiter *broker_wait(struct broker *b, const char *name,
+    uint64_t newer_than, int64_t min_valid_s, broker_waiter_fn *fn, void *arg);
+void broker_wait_cancel(struct broker_waiter **w); /* *w may be NULL */
+
+/* A holder says the service refused this value. `sha256` is the SHA-256 of
+ * the value (32 bytes). False: unknown generation or not that value. Starts at
+ * most one probe per generation and minute; re-mints only on our own 401. */
+bool broker_rejected(struct broker *b, const char *name, uint64_t generation,
+    const unsigned char sha256[32]);
+
+/* Which login would have to be renewed by a human before this token can be
+ * minted; NULL when none. For human_needed answers. */
+const char *broker_token_login(const struct broker *b, const char *name);
+void broker_each_token(struct broker *b,
+    void (*fn)(void *arg, const char *name), void *arg);
+
+/* ---------------------------------------------------------------- admin */
+
+struct broker_login_request {
+	const char *name;
+	const char *expect; /* "CLAIM=VALUE" or NULL */
+	bool repin;
+};
+
+enum broker_login_what {
+	BROKER_LOGIN_CODE,    /* prompt is set */
+	BROKER_LOGIN_CONFIRM, /* claims is set: first pin, the operator must say
+	                       * yes by broker_login_confirm */
+	BROKER_LOGIN_DONE,    /* granted; claims may be set */
+	BROKER_LOGIN_FAILED,  /* err is set */
+};
+struct broker_login_news {
+	enum broker_login_what what;
+	const char *user_code, *verification_uri, *verification_uri_complete;
+	int64_t expires_in_s, interval_s;
+	json_t *claims; /* iss, sub, email, name, preferred_username if there */
+	const struct tb_error *err;
+};
+typedef void broker_login_fn(void *arg, const struct broker_login_news *news);
+
+/* Starts a device login; news come from the top of the loop until DONE or
+ * FAILED (then the handle is over). TB_E_BADREQ: no such login, or one is
+ * pending already. The login is cancelled when the operator goes away. */
+struct broker_login_watch *broker_login_start(struct broker *b,
+    const struct broker_login_request *req, broker_login_fn *fn, void *arg,
+    struct tb_error *err);
+void broker_login_confirm(struct broker_login_watch *w, bool yes);
+void broker_login_cancel(struct broker_login_watch **w);
+
+/* done(err NULL = success) once from the top of the loop. */
+typedef void broker_done_fn(void *arg, json_t *detail,
+    const struct tb_error *err);
+struct broker_job;
+void broker_job_forget(struct broker_job **job);
+
+/* Revokes minted tokens first, the grant last; keep_tokens opts out. */
+struct broker_job *broker_logout(struct broker *b, const char *login,
+    bool keep_tokens, broker_done_fn *done, void *arg);
+/* Upstream revocation of one generation (0: all of the token's). */
+struct broker_job *broker_revoke(struct broker *b, const char *token,
+    uint64_t generation, broker_done_fn *done, void *arg);
+/* Mints a new generation now; the old ones live on. */
+struct broker_job *broker_rotate(struct broker *b, const char *token,
+    broker_done_fn *done, void *arg);
+/* value is taken. expires_at: epoch seconds, mandatory. */
+struct broker_job *broker_import(struct broker *b, const char *token,
+    struct secret *value, const char *token_id, int64_t expires_at,
+    broker_done_fn *done, void *arg);
+
+/* Everything an auditor may see; no values. Owned by the caller. */
+json_t *broker_status_logins(struct broker *b);
+json_t *broker_status_tokens(struct broker *b);
+json_t *broker_status(struct broker *b); /* summary, with counters */

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an operator asks for: log out, revoke, rotate, import; and what an
+ * auditor may see. A job is one such wish; its asker may go away (forget), the
+ * work goes on.
+ */
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "base/now.h"
+#include "broker/broker_int.h"
+#include "broker/login.h"
+#include "broker/status.h"
+#include "conf.h"
+#include "lib/loop.h"
+#include "state/audit.h"
+#include "state/store.h"
+#include "state/writer.h"
+
+struct broker_job {
+	TAILQ_ENTRY(broker_job) link;
+	struct broker *broker;
+	broker_done_fn *done; /* NULL: nobody waits any more */
+	void *arg;
+	struct loop_task failing; /* delivers an early error from the top */
+	struct tb_error error;
+	struct broker_waiter *waiter;
+	/* logout */
+	char *login;
+	int pass;      /* 0: tokens paid by tokens, 1: the others, 2: grant */
+	unsigned open; /* token_revoke calls not yet answered */
+	unsigned revoked, local_only, failed;
+	struct tb_error last;
+};
+
+static void logout_next_pass(struct broker_job *j);
+
+static void
+job_free(struct broker_job *j)
+{
+	TAILQ_REMOVE(&j->broker->jobs, j, link);
+	broker_wait_cancel(&j->waiter);
+	loop_task_cancel(&j->failing);
+	free(j->login);
+	free(j);
+}
+
+static void
+job_end(struct broker_job *j, json_t *detail /* taken */,
+    const struct tb_error *err)
+{
+	broker_done_fn *done = j->done;
+
+	j->done = NULL;
+	if (done)
+		done(j->arg, detail, err);
+	json_decref(detail);
+	job_free(j);
+}
+
+static void
+job_on_failing(void *arg)
+{
+	struct broker_job *j = arg;
+
+	job_end(j, NULL, &j->error);
+}
+
+static struct broker_job *
+job_new(struct broker *b, broker_done_fn *done, void *arg)
+{
+	struct broker_job *j = xnew(struct broker_job);
+
+	j->broker = b;
+	j->done = done;
+	j->arg = arg;
+	loop_task_init(&j->failing, b->tenv.loop, job_on_failing, j);
+	TAILQ_INSERT_TAIL(&b->jobs, j, link);
+	return j;
+}
+
+/* A job that cannot begin: the error comes from the top of the loop. */
+static struct broker_job *
+job_refuse(struct broker_job *j, const char *why, const char *name)
+{
+	tb_error_set(&j->error, TB_E_BADREQ, "%s: '%s'", why, name);
+	loop_task_post(&j->failing);
+	return j;
+}
+
+void
+broker_job_forget(struct broker_job **jp)
+{
+	struct broker_job *j = STEAL(*jp);
+
+	if (j)
+		j->done = NULL;
+}
+
+void
+broker_jobs_free(struct broker *b)
+{
+	struct broker_job *j;
+
+	while ((j = TAILQ_FIRST(&b->jobs)))
+		job_free(j);
+}
+
+/* -------------------------------------------------------------- revoke */
+
+static json_t *
+job_counts(const struct broker_job *j)
+{
+	json_t *o = json_object();
+
+	status_int(o, "revoked", j->revoked);
+	status_int(o, "forgotten", j->local_only);
+	status_int(o, "failed", j->failed);
+	if (j->failed)
+		status_str(o, "last_error", j->last.msg);
+	return o;
+}
+
+static void
+job_add_counts(struct broker_job *j, unsigned revoked, unsigned local_only,
+    unsigned failed, const struct tb_error *last)
+{
+	j->revoked += revoked;
+	j->local_only += local_only;
+	j->failed += failed;
+	if (last)
+		j->last = *last;
+}
+
+static void
+revoke_on_done(void *arg, unsigned revoked, unsigned local_only,
+    unsigned failed, const struct tb_error *last)
+{
+	struct broker_job *j = arg;
+
+	job_add_counts(j, revoked, local_only, failed, last);
+	job_end(j, job_counts(j), NULL);
+}
+
+static struct broker_job *
+job_unknown_token(struct broker_job *j, const char *name)
+{
+	return job_refuse(j, "there is no such token in the configuration",
+	    name);
+}
+
+struct broker_job *
+broker_revoke(struct broker *b, const char *token, uint64_t generation,
+    broker_done_fn *done, void *arg)
+{
+	struct broker_job *j = job_new(b, done, arg);
+	struct token *t = broker_token(b, token);
+
+	if (!t)
+		return job_unknown_token(j, token);
+	token_revoke(t, generation, "revoked by an operator", revoke_on_done,
+	    j);
+	return j;
+}
+
+/* -------------------------------------------------------------- logout */
+
+static void
+logout_on_grant_revoked(void *arg, const struct tb_error *err)
+{
+	struct broker_job *j = arg;
+	json_t *detail = job_counts(j);
+
+	json_object_set_new(detail, "grant_revoked", json_boolean(!err));
+	if (err)
+		status_str(detail, "grant_error", err->msg);
+	job_end(j, detail, NULL);
+}
+
+static void
+logout_on_revoked(void *arg, unsigned revoked, unsigned local_only,
+    unsigned failed, const struct tb_error *last)
+{
+	struct broker_job *j = arg;
+
+	job_add_counts(j, revoked, local_only, failed, last);
+	if (--j->open == 0)
+		logout_next_pass(j);
+}
+
+static void
+logout_revoke_tokens(struct broker_job *j, bool paid_by_token)
+{
+	struct broker *b = j->broker;
+	struct login *l = broker_login(b, j->login);
+
+	j->open = 1;
+	for (size_t i = 0; i < b->n_tokens; i++) {
+		const struct backend_conf *backend =
+		    token_get_conf(b->tokens[i])->backend;
+
+		if (broker_payer_login(b, backend) != l ||
+		    (backend->management_token != NULL) != paid_by_token)
+			continue;
+		j->open++;
+		token_revoke(b->tokens[i], 0, "logout", logout_on_revoked, j);
+	}
+	logout_on_revoked(j, 0, 0, 0, NULL);
+}
+
+static void
+logout_next_pass(struct broker_job *j)
+{
+	struct login *l = broker_login(j->broker, j->login);
+
+	if (!l) {
+		tb_error_set(&j->error, TB_E_CANCELLED, "the login was removed "
+		    "from the configuration meanwhile");
+		loop_task_post(&j->failing);
+		return;
+	}
+	switch (j->pass++) {
+	case 0:
+		logout_revoke_tokens(j, true);
+		break;
+	case 1:
+		logout_revoke_tokens(j, false);
+		break;
+	default:
+		login_revoke(l, logout_on_grant_revoked, j);
+		break;
+	}
+}
+
+struct broker_job *
+broker_logout(struct broker *b, const char *login, bool keep_tokens,
+    broker_done_fn *done, void *arg)
+{
+	struct broker_job *j = job_new(b, done, arg);
+	struct login *l = broker_login(b, login);
+
+	if (!l)
+		return job_refuse(j, "there is no such login in the "
+		    "configuration", login);
+	if (login_get_state(l) == LOGIN_REVOKING)
+		return job_refuse(j, "this login is being logged out already",
+		    login);
+	j->login = xstrdup(login);
+	j->pass = keep_tokens ? 2 : 0;
+	logout_next_pass(j);
+	return j;
+}
+
+/* ------------------------------------------------------ rotate, import */
+
+static void
+job_on_generation(void *arg, const struct broker_view *view,
+    const struct tb_error *err)
+{
+	struct broker_job *j = arg;
+	json_t *o;
+
+	j->waiter = NULL;
+	if (err) {
+		job_end(j, NULL, err);
+		return;
+	}
+	o = json_object();
+	status_str(o, "token", view->name);
+	status_int(o, "generation", (int64_t)view->generation);
+	status_str(o, "token_id", view->token_id);
+	status_time(o, "expires_at", view->expires_at);
+	job_end(j, o, NULL);
+}
+
+struct broker_job *
+broker_rotate(struct broker *b, const char *token, broker_done_fn *done,
+    void *arg)
+{
+	struct broker_job *j = job_new(b, done, arg);
+	struct token *t = broker_token(b, token);
+
+	if (!t)
+		return job_unknown_token(j, token);
+	j->waiter = token_rotate(t, job_on_generation, j);
+	return j;
+}
+
+struct broker_job *
+broker_import(struct broker *b, const char *token, struct secret *value,
+    const char *token_id, int64_t expires_at, broker_done_fn *done, void *arg)
+{
+	struct broker_job *j = job_new(b, done, arg);
+	struct token *t = broker_token(b, token);
+	struct broker_view view;
+	uint64_t newer_than = 0;
+
+	if (!t)
+		return job_unknown_token(j, token);
+	if (token_get(t, 0, &view))
+		newer_than = view.generation;
+	if (token_import(t, value, token_id, expires_at, &j->error) < 0)
+		loop_task_post(&j->failing);
+	else
+		j->waiter = token_wait(t, newer_than, 0, job_on_generation, j);
+	return j;
+}
+
+/* -------------------------------------------------------------- status */
+
+json_t *
+broker_status_logins(struct broker *b)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < b->n_logins; i++)
+		json_array_append_new(list, login_status(b->logins[i]));
+	return list;
+}
+
+json_t *
+broker_status_tokens(struct broker *b)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < b->n_tokens; i++)
+		json_array_append_new(list, token_status(b->tokens[i]));
+	return list;
+}
+
+static json_t *
+broker_status_disk(struct broker *b)
+{
+	struct writer_stats w;
+	struct store_stats s;
+	struct tb_error err = TB_ERROR_INIT;
+	json_t *o = json_object();
+
+	writer_get_stats(b->writer, &w);
+	store_get_stats(b->store, &s);
+	json_object_set_new(o, "ok", json_boolean(writer_health(b->writer,
+	    &err) == 0));
+	if (err.code)
+		status_str(o, "error", err.msg);
+	status_int(o, "records", (int64_t)s.records);
+	status_int(o, "quarantined", (int64_t)s.quarantined);
+	status_int(o, "queued", (int64_t)w.queued);
+	status_int(o, "syncs", (int64_t)w.syncs);
+	return o;
+}
+
+json_t *
+broker_status(struct broker *b)
+{
+	json_t *o = json_object();
+
+	status_time(o, "started_at", b->started_at);
+	status_str(o, "audit", audit_is_strict(b->tenv.audit) ? "strict" :
+	    "relaxed");
+	status_int(o, "mints", (int64_t)b->n_mints);
+	status_int(o, "mint_failures", (int64_t)b->n_mint_failures);
+	json_object_set_new(o, "disk", broker_status_disk(b));
+	json_object_set_new(o, "logins", broker_status_logins(b));
+	json_object_set_new(o, "tokens", broker_status_tokens(b));
+	return o;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * broker_int - what tokens and logins may ask of the broker that holds them.
+ * For broker/ only.
+ */
+#include <sys/queue.h>
+
+#include "broker/broker.h"
+#include "broker/token.h"
+
+struct backend_conf;
+struct conf;
+struct login;
+struct token;
+
+/* Never NULL: conf checked the name. */
+struct login *broker_login(struct broker *b, const char *name);
+struct token *broker_token(struct broker *b, const char *name);
+
+/* Takes one from the hourly quota of mints; TB_E_LIMIT when it is used up. */
+int broker_may_mint(struct broker *b, struct tb_error *err);
+/* A number that was never given before in this process: render key. */
+uint64_t broker_serial(struct broker *b);
+void broker_count_mint(struct broker *b, bool ok);
+
+/* The login that pays in the end: for a backend paid by a management token,
+ * that of the backend which mints it, and so on. NULL: no login at all. */
+struct login *broker_payer_login(struct broker *b,
+    const struct backend_conf *backend);
+
+/* ------------------------------------------- shared by broker's own files */
+
+TAILQ_HEAD(broker_jobs, broker_job);
+
+/* A record whose login or token is not configured (any more). */
+struct broker_unclaimed {
+	char *kind, *name;
+	struct secret plain;
+};
+
+struct broker {
+	struct token_env tenv;
+	struct writer *writer;
+	struct store *store;
+	const struct conf *conf; /* referenced */
+	struct login **logins;   /* sorted by name, as tokens are */
+	size_t n_logins;
+	struct token **tokens;
+	size_t n_tokens;
+	struct login **parked_logins; /* removed by a reload, kept as they */
+	size_t n_parked_logins;       /* were in case they come back */
+	struct token **parked_tokens;
+	size_t n_parked_tokens;
+	struct broker_unclaimed *unclaimed;
+	size_t n_unclaimed;
+	struct broker_jobs jobs;
+	uint64_t serial;
+	/* quota of mints: a bucket that refills over an hour */
+	double mint_credit;
+	int64_t mint_credit_ms;
+	uint64_t n_mints, n_mint_failures;
+	int64_t started_at;
+};
+
+/* broker_admin.c */
+void broker_jobs_free(struct broker *b);

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See generation.h.
+ */
+#include "broker/generation.h"
+
+#include <inttypes.h>
+#include <openssl/sha.h>
+
+#include "base/strbuf.h"
+#include "base/tb_error.h"
+#include "broker/status.h"
+#include "lib/jsonx.h"
+#include "lib/seal.h"
+
+#define GENERATION_VERSION 1
+
+struct generation *
+generation_new(uint64_t number)
+{
+	struct generation *g = xnew(struct generation);
+
+	g->number = number;
+	return g;
+}
+
+void
+generation_free(struct generation *g)
+{
+	if (!g)
+		return;
+	secret_clear(&g->value);
+	free(g->id);
+	free(g->nonce);
+	free(g->backend);
+	free(g->login);
+	free(g->human);
+	free(g->recipe);
+	free(g);
+}
+
+void
+generation_set_value(struct generation *g, struct seal *seal,
+    struct secret *value)
+{
+	secret_move(&g->value, value);
+	seal_fingerprint(seal, &g->value, g->fingerprint);
+	SHA256((const unsigned char *)secret_reveal(&g->value), g->value.len,
+	    g->sha256);
+}
+
+static const char *const state_names[] = {
+	[GENERATION_PROBING] = "probing",
+	[GENERATION_READY] = "ready",
+	[GENERATION_REJECTED] = "rejected",
+	[GENERATION_REVOKING] = "revoking",
+};
+
+const char *
+generation_state_name(enum generation_state s)
+{
+	return state_names[s];
+}
+
+char *
+generation_recipe(const struct token_conf *tc)
+{
+	struct strbuf b = STRBUF_INIT;
+
+	strbuf_addf(&b, "%s kind=%d", tc->backend->name,
+	    (int)tc->recipe.kind);
+	for (size_t i = 0; i < tc->recipe.n_permissions; i++)
+		strbuf_addf(&b, " %s:%s", tc->recipe.permissions[i].action,
+		    tc->recipe.permissions[i].resource);
+	return strbuf_steal(&b);
+}
+
+static void
+put_str(json_t *o, const char *key, const char *value)
+{
+	if (value)
+		json_object_set_new(o, key, json_string(value));
+}
+
+void
+generation_encode(const struct generation *g, struct secret *out)
+{
+	json_t *o _cleanup_json_ = json_object();
+
+	status_int(o, "v", GENERATION_VERSION);
+	status_int(o, "generation", (int64_t)g->number);
+	put_str(o, "state", generation_state_name(g->state));
+	put_str(o, "value", secret_reveal(&g->value));
+	put_str(o, "id", g->id);
+	put_str(o, "nonce", g->nonce);
+	put_str(o, "backend", g->backend);
+	put_str(o, "login", g->login);
+	put_str(o, "human", g->human);
+	put_str(o, "recipe", g->recipe);
+	json_object_set_new(o, "imported", json_boolean(g->imported));
+	status_int(o, "minted_at", g->minted_at);
+	status_int(o, "expires_at", g->expires_at);
+	jsonx_dump(o, out);
+}
+
+static int
+opt_copy(const json_t *o, const char *key, char **out, struct tb_error *err)
+{
+	const char *s = NULL;
+
+	if (jsonx_opt_str(o, key, &s, err) < 0)
+		return -1;
+	str_set(out, s);
+	return 0;
+}
+
+static int
+decode_state(const char *name, struct generation *g, struct tb_error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(state_names); i++) {
+		if (streq(name, state_names[i])) {
+			g->state = (enum generation_state)i;
+			return 0;
+		}
+	}
+	return tb_error_set(err, TB_E_PROTO, "unknown state of a generation");
+}
+
+static int
+decode_members(const json_t *o, struct generation *g, struct secret *value,
+    struct tb_error *err)
+{
+	const char *state;
+	int64_t v, number;
+
+	if (jsonx_int(o, "v", &v, err) < 0)
+		return -1;
+	if (v != GENERATION_VERSION)
+		return tb_error_set(err, TB_E_PROTO,
+		    "a generation record of version %" PRId64 "; this program "
+		    "reads version %d", v, GENERATION_VERSION);
+	if (jsonx_int(o, "generation", &number, err) < 0 ||
+	    jsonx_str(o, "state", &state, err) < 0 ||
+	    jsonx_secret(o, "value", value, err) < 0 ||
+	    jsonx_int(o, "expires_at", &g->expires_at, err) < 0 ||
+	    jsonx_opt_int(o, "minted_at", &g->minted_at, err) < 0 ||
+	    jsonx_opt_bool(o, "imported", &g->imported, err) < 0 ||
+	    opt_copy(o, "id", &g->id, err) < 0 ||
+	    opt_copy(o, "nonce", &g->nonce, err) < 0 ||
+	    opt_copy(o, "backend", &g->backend, err) < 0 ||
+	    opt_copy(o, "login", &g->login, err) < 0 ||
+	    opt_copy(o, "human", &g->human, err) < 0 ||
+	    opt_copy(o, "recipe", &g->recipe, err) < 0)
+		return -1;
+	g->number = (uint64_t)number;
+	return decode_state(state, g, err);
+}
+
+struct generation *
+generation_decode(const struct secret *in, struct seal *seal,
+    struct tb_error *err)
+{
+	json_t *o _cleanup_json_ = jsonx_parse_object(in, err);
+	struct secret value _cleanup_(secret_clear) = SECRET_INIT;
+	struct generation *g;
+
+	if (!o)
+		return NULL;
+	g = generation_new(0);
+	if (decode_members(o, g, &value, err) < 0) {
+		generation_free(g);
+		return NULL;
+	}
+	generation_set_value(g, seal, &value);
+	return g;
+}
+
+json_t *
+generation_status(const struct generation *g)
+{
+	json_t *o = json_object();
+
+	status_int(o, "generation", (int64_t)g->number);
+	status_str(o, "state", generation_state_name(g->state));
+	status_str(o, "token_id", g->id);
+	status_str(o, "fingerprint", g->fingerprint);
+	status_str(o, "backend", g->backend);
+	status_str(o, "login", g->login);
+	status_str(o, "human", g->human);
+	status_time(o, "minted_at", g->minted_at);
+	status_time(o, "expires_at", g->expires_at);
+	status_time(o, "rejected_at", g->rejected_at);
+	if (g->imported)
+		json_object_set_new(o, "imported", json_true());
+	return o;
+}

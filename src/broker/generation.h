@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * generation - one minted value of a token, and its sealed form. A value with
+ * a place in its token's list; no I/O here.
+ */
+#include <jansson.h>
+#include <sys/queue.h>
+
+#include "base/secret.h"
+#include "broker/token_conf.h"
+
+struct seal;
+struct tb_error;
+
+enum generation_state {
+	GENERATION_PROBING,  /* minted, not seen to work yet */
+	GENERATION_READY,    /* may be released */
+	GENERATION_REJECTED, /* the service refuses it; kept until its expiry */
+	GENERATION_REVOKING, /* never released again */
+};
+
+struct generation {
+	TAILQ_ENTRY(generation) link;
+	uint64_t number;
+	enum generation_state state;
+	struct secret value;
+	char fingerprint[17];
+	unsigned char sha256[32];
+	char *id;      /* upstream, NULL when unknown */
+	char *nonce;   /* that of its intent, NULL: none */
+	char *backend; /* name, as configured when it was minted */
+	char *login, *human; /* NULL: not paid by a login */
+	char *recipe;  /* generation_recipe() it was minted by */
+	bool imported;
+	int64_t minted_at, expires_at; /* epoch seconds */
+
+	/* not kept over a restart */
+	int64_t checked_ms; /* boot time of the last probe after `rejected` */
+	int64_t rejected_at;
+};
+TAILQ_HEAD(generations, generation);
+
+struct generation *generation_new(uint64_t number);
+void generation_free(struct generation *g); /* NULL is fine */
+/* value is taken; fingerprint and hash follow from it. */
+void generation_set_value(struct generation *g, struct seal *seal,
+    struct secret *value);
+
+const char *generation_state_name(enum generation_state s);
+
+/* What a value was minted for, as one line of text: a generation of another
+ * recipe is replaced. Owned by the caller. */
+char *generation_recipe(const struct token_conf *tc);
+
+void generation_encode(const struct generation *g, struct secret *out);
+struct generation *generation_decode(const struct secret *in,
+    struct seal *seal, struct tb_error *err);
+json_t *generation_status(const struct generation *g);

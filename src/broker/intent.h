@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * intent - "a mint with this nonce may be under way": on disk before the call
+ * that creates a token leaves this host, gone when its outcome is known. An
+ * intent found at start, or left by a lost reply, is settled (broker/settle).
+ */
+#include <stdint.h>
+
+#include "base/secret.h"
+
+struct store;
+struct tb_error;
+
+#define INTENT_NONCE_LEN 32 /* hexadecimal digits: 128 bits */
+
+struct intent {
+	char nonce[INTENT_NONCE_LEN + 1];
+	uint64_t generation;
+	int64_t created_at; /* epoch seconds */
+	int64_t expires_at; /* of the token that was asked for */
+	char *backend;
+};
+
+struct intent *intent_new(uint64_t generation, const char *backend,
+    int64_t created_at, int64_t expires_at);
+void intent_free(struct intent *i); /* NULL is fine */
+
+/* The text that marks a token upstream as ours; owned by the caller. */
+char *intent_description(const struct intent *i, const char *prefix,
+    const char *token);
+
+void intent_encode(const struct intent *i, struct secret *out);
+struct intent *intent_decode(const struct secret *in, struct tb_error *err);

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The state of a login has one writer, login_enter(), which logs every change
+ * and tells the tokens that hang on it. What a restart needs is in the grant's
+ * record; everything else is rebuilt.
+ */
+#include "broker/login.h"
+
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "base/now.h"
+#include "broker/login_int.h"
+#include "broker/status.h"
+#include "conf.h"
+#include "lib/http.h"
+#include "lib/loop.h"
+#include "ops/discover.h"
+#include "ops/identity.h"
+#include "ops/refresh.h"
+#include "ops/revoke.h"
+#include "state/audit.h"
+#include "state/store.h"
+
+static const char *
+login_state_name(enum login_state s)
+{
+	switch (s) {
+	case LOGIN_EMPTY:
+		return "empty";
+	case LOGIN_ASKING:
+		return "asking";
+	case LOGIN_WAITING:
+		return "waiting";
+	case LOGIN_CONFIRM:
+		return "confirm";
+	case LOGIN_GRANTED:
+		return "granted";
+	case LOGIN_REFRESHING:
+		return "refreshing";
+	case LOGIN_HUMAN_NEEDED:
+		return "human_needed";
+	case LOGIN_REVOKING:
+		return "revoking";
+	}
+	return "?";
+}
+
+struct login *
+login_new(const struct login_env *env, const struct conf *conf,
+    struct idp *idp)
+{
+	struct login *l = xnew(struct login);
+
+	l->env = *env;
+	l->conf = conf_ref(conf);
+	l->idp = idp;
+	l->state = LOGIN_EMPTY;
+	login_refresh_init(l);
+	return l;
+}
+
+void
+login_free(struct login *l)
+{
+	struct tb_error gone = TB_ERROR_INIT;
+
+	if (!l)
+		return;
+	tb_error_set(&gone, TB_E_CANCELLED, "the broker stops");
+	if (l->attempt)
+		login_attempt_abort(l, &gone);
+	login_refresh_stop(l);
+	revoke_cancel(&l->revoke);
+	revoke_cancel(&l->giveback);
+	loop_task_cancel(&l->answer);
+	loop_timer_stop(&l->keep_alive);
+	loop_timer_stop(&l->save_again);
+	while (!TAILQ_EMPTY(&l->askers)) {
+		struct login_bearer *b = TAILQ_FIRST(&l->askers);
+
+		/* its owner is torn down too and cancels it later */
+		TAILQ_REMOVE(&l->askers, b, link);
+		b->login = NULL;
+	}
+	oauth_grant_clear(&l->fresh);
+	secret_clear(&l->refused_access);
+	grant_clear(&l->grant);
+	idp_free(l->idp);
+	idp_free(l->next_idp);
+	conf_unref(l->conf);
+	conf_unref(l->next_conf);
+	free(l);
+}
+
+void
+login_take_next_conf(struct login *l)
+{
+	if (!l->next_idp || l->attempt || l->revoke || l->giveback ||
+	    login_is_busy(l))
+		return;
+	idp_free(l->idp);
+	conf_unref(l->conf);
+	l->idp = STEAL(l->next_idp);
+	l->conf = STEAL(l->next_conf);
+	l->not_before_ms = 0;
+	backoff_reset(&l->backoff);
+	login_activate(l);
+}
+
+void
+login_set_conf(struct login *l, const struct conf *conf, struct idp *idp)
+{
+	idp_free(l->next_idp);
+	conf_unref(l->next_conf);
+	l->next_idp = idp;
+	l->next_conf = conf_ref(conf);
+	login_answer_soon(l);
+}
+
+const char *
+login_name(const struct login *l)
+{
+	return l->idp->conf->name;
+}
+
+enum login_state
+login_get_state(const struct login *l)
+{
+	return l->state;
+}
+
+bool
+login_is_usable(const struct login *l)
+{
+	return l->state != LOGIN_REVOKING && !l->grant.human_needed &&
+	    grant_has_tokens(&l->grant);
+}
+
+const char *
+login_human(const struct login *l)
+{
+	return l->grant.pin_show;
+}
+
+int
+login_why_unusable(const struct login *l, struct tb_error *err)
+{
+	const char *name = login_name(l);
+
+	if (l->grant.human_needed)
+		return tb_error_set(err, TB_E_LOGIN,
+		    "login '%s' needs a human: %s; run: tokenbrokerctl login %s",
+		    name, l->grant.human_needed, name);
+	return tb_error_set(err, TB_E_LOGIN, "nobody has logged in for '%s' "
+	    "yet; run: tokenbrokerctl login %s", name, name);
+}
+
+void
+login_enter(struct login *l, enum login_state state)
+{
+	if (state == l->state)
+		return;
+	if (state == LOGIN_REFRESHING || l->state == LOGIN_REFRESHING)
+		log_debug("login", "%s: %s -> %s", login_name(l),
+		    login_state_name(l->state), login_state_name(state));
+	else
+		log_info("login", "%s: %s -> %s", login_name(l),
+		    login_state_name(l->state), login_state_name(state));
+	l->state = state;
+	if (state == LOGIN_GRANTED || state == LOGIN_HUMAN_NEEDED ||
+	    state == LOGIN_EMPTY)
+		l->env.changed(l->env.arg, l);
+}
+
+struct writer_item *
+login_save_grant(struct login *l, const struct grant *g,
+    void (*fn)(void *, const struct tb_error *), void *arg)
+{
+	struct secret plain _cleanup_(secret_clear) = SECRET_INIT;
+
+	grant_encode(g, &plain);
+	return store_put(l->env.store, "login", login_name(l), &plain, fn, arg);
+}
+
+struct writer_item *
+login_save(struct login *l, void (*fn)(void *, const struct tb_error *),
+    void *arg)
+{
+	return login_save_grant(l, &l->grant, fn, arg);
+}
+
+void
+login_need_human(struct login *l, const char *why)
+{
+	struct audit_rec rec = {
+		.event = AUDIT_HUMAN_NEEDED,
+		.login = login_name(l),
+		.human = login_human(l),
+		.reason = why,
+	};
+	struct tb_error err = TB_ERROR_INIT;
+
+	login_refresh_stop(l);
+	str_set(&l->grant.human_needed, why);
+	log_warn("login", "%s: a human is needed: %s; run: tokenbrokerctl "
+	    "login %s", login_name(l), why, login_name(l));
+	audit_durable(l->env.audit, &rec, NULL, NULL);
+	login_save(l, NULL, NULL);
+	login_why_unusable(l, &err);
+	login_askers_fail(l, &err);
+	loop_timer_stop(&l->keep_alive);
+	if (!l->attempt)
+		login_enter(l, LOGIN_HUMAN_NEEDED);
+}
+
+void
+login_restore(struct login *l, struct secret *plain)
+{
+	struct tb_error err = TB_ERROR_INIT;
+	struct grant g = GRANT_INIT;
+
+	if (grant_decode(plain, &g, &err) < 0) {
+		log_error("login", "%s: the record cannot be used: %s",
+		    login_name(l), err.msg);
+		return;
+	}
+	grant_clear(&l->grant);
+	l->grant = g; /* moved: g is not cleared */
+}
+
+/* The configuration may have been edited: a sealed grant never goes to an
+ * issuer or client other than the one it was given to. */
+static bool
+login_is_bound(const struct login *l)
+{
+	const struct idp_conf *c = l->idp->conf;
+
+	return streq(l->grant.issuer, c->issuer ? c->issuer : "") &&
+	    streq(l->grant.client_id, c->client_id);
+}
+
+void
+login_activate(struct login *l)
+{
+	if (l->attempt || l->state == LOGIN_REVOKING)
+		return;
+	if (!grant_has_tokens(&l->grant) && !l->grant.human_needed) {
+		login_enter(l, LOGIN_EMPTY);
+	} else if (l->grant.human_needed) {
+		login_enter(l, LOGIN_HUMAN_NEEDED);
+	} else if (!login_is_bound(l)) {
+		login_need_human(l, "issuer or client_id was changed in the "
+		    "configuration");
+	} else {
+		login_enter(l, LOGIN_GRANTED);
+		login_schedule_keep_alive(l);
+	}
+}
+
+static void
+login_on_revoked(void *arg, const struct tb_error *err)
+{
+	struct login *l = arg;
+	login_revoked_fn *fn = l->revoked;
+
+	l->revoke = NULL;
+	l->revoked = NULL;
+	grant_forget_tokens(&l->grant);
+	str_set(&l->grant.human_needed, NULL);
+	login_save(l, NULL, NULL);
+	login_enter(l, LOGIN_EMPTY);
+	if (fn)
+		fn(l->revoked_arg, err);
+}
+
+void
+login_revoke(struct login *l, login_revoked_fn *fn, void *arg)
+{
+	struct tb_error err = TB_ERROR_INIT;
+	struct audit_rec rec = {
+		.event = AUDIT_LOGOUT,
+		.login = login_name(l),
+		.human = login_human(l),
+	};
+
+	tb_error_set(&err, TB_E_LOGIN, "login '%s' was logged out",
+	    login_name(l));
+	if (l->attempt)
+		login_attempt_abort(l, &err);
+	login_refresh_stop(l);
+	login_askers_fail(l, &err);
+	loop_timer_stop(&l->keep_alive);
+	revoke_cancel(&l->revoke);
+	audit_durable(l->env.audit, &rec, NULL, NULL);
+	login_enter(l, LOGIN_REVOKING);
+	l->revoked = fn;
+	l->revoked_arg = arg;
+	l->revoke = revoke_start(l->env.loop, l->env.http, l->idp,
+	    &l->grant.refresh_token, &l->grant.access_token, login_on_revoked,
+	    l);
+}
+
+json_t *
+login_status(const struct login *l)
+{
+	const struct grant *g = &l->grant;
+	json_t *o = json_object();
+
+	status_str(o, "name", login_name(l));
+	status_str(o, "state", login_state_name(l->state));
+	status_str(o, "issuer", l->idp->conf->issuer);
+	status_str(o, "client_id", l->idp->conf->client_id);
+	status_str(o, "human", g->pin_show);
+	status_time(o, "granted_at", g->granted_at);
+	status_time(o, "refreshed_at", g->refreshed_at);
+	if (grant_has_tokens(g)) {
+		status_time(o, "access_expires_at", g->access_expires_at);
+		status_time(o, "refresh_expires_at", g->refresh_expires_at);
+		json_object_set_new(o, "renewable",
+		    json_boolean(!secret_is_empty(&g->refresh_token)));
+	}
+	status_str(o, "human_needed", g->human_needed);
+	if (l->last_error.code) {
+		status_str(o, "last_error", l->last_error.msg);
+		status_time(o, "last_error_at", l->last_error_at);
+	}
+	json_object_set_new(o, "refreshes", json_integer(
+	    (json_int_t)l->n_refreshes));
+	if (l->attempt)
+		json_object_set_new(o, "attempt", login_attempt_status(l));
+	return o;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * mint - operation: make one token at a service, with its write-ahead (P2):
+ * the intent is durable before the call. One attempt; when to try again is
+ * the token's decision. Contract: lib/http.h, save that a cancelled mint whose
+ * call had left keeps its intent on disk, to be settled at the next start.
+ */
+#include "broker/intent.h"
+#include "broker/token.h"
+
+struct mint;
+
+struct mint_result {
+	struct secret value; /* may be moved */
+	char *id;            /* upstream id or NULL; may be moved */
+	int64_t expires_at;
+	char nonce[INTENT_NONCE_LEN + 1]; /* "" without write-ahead */
+};
+
+/* r on success. On failure *open is set when a token may exist upstream: it
+ * is the intent, to be taken (STEAL) and settled; otherwise its record is
+ * gone already. After success the record is the token's to delete, once the
+ * generation is durable. */
+typedef void mint_done_fn(void *arg, struct mint_result *r,
+    struct intent **open, const struct tb_error *err);
+
+struct mint *mint_start(const struct token_env *env, const struct conf *conf,
+    const struct token_conf *tc, uint64_t generation, int64_t min_valid_s,
+    mint_done_fn *done, void *arg);
+void mint_cancel(struct mint **m);

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See settle.h.
+ *
+ *   WAITING --timer--> LISTING --found--> REVOKING --> LISTING's next match
+ *      ^                  |---none left---> WAITING, or (done) after
+ *      `------------------'                 settle_time
+ */
+#include "broker/settle.h"
+
+#include <inttypes.h>
+
+#include "base/backoff.h"
+#include "base/log.h"
+#include "base/now.h"
+#include "broker/status.h"
+#include "broker/upstream.h"
+#include "conf.h"
+#include "lib/loop.h"
+#include "state/audit.h"
+#include "state/store.h"
+
+/* First look soon, then wider apart; a clock difference to the service of up
+ * to two minutes does not hide a token. */
+#define SETTLE_FIRST_MS 2000
+#define SETTLE_CAP_MS (2 * 60 * 1000)
+#define SETTLE_SKEW_S 120
+
+struct settle {
+	struct token_env env;
+	const struct conf *conf; /* referenced */
+	const struct token_conf *tc;
+	struct intent *intent;
+	struct loop_timer timer;
+	struct backoff backoff;
+	struct upstream *op;
+	char **found; /* ids to revoke */
+	size_t n_found;
+	unsigned n_revoked, n_lists;
+	bool unsettled;
+	struct tb_error last_error;
+	settle_done_fn *done;
+	void *arg;
+};
+
+static void settle_revoke_next(struct settle *s);
+
+static void
+settle_free(struct settle *s)
+{
+	upstream_cancel(&s->op);
+	loop_timer_stop(&s->timer);
+	for (size_t i = 0; i < s->n_found; i++)
+		free(s->found[i]);
+	free(s->found);
+	intent_free(s->intent);
+	conf_unref(s->conf);
+	free(s);
+}
+
+static void
+settle_audit(struct settle *s, const char *reason)
+{
+	struct audit_rec rec = {
+		.event = AUDIT_SETTLED,
+		.token = s->tc->name,
+		.generation = s->intent->generation,
+		.backend = s->intent->backend,
+		.nonce = s->intent->nonce,
+		.reason = reason,
+		.count = s->n_revoked,
+	};
+
+	audit_durable(s->env.audit, &rec, NULL, NULL);
+}
+
+static void
+settle_end(struct settle *s, const char *reason)
+{
+	char *record _cleanup_free_ = xasprintf("%s.%" PRIu64, s->tc->name,
+	    s->intent->generation);
+
+	log_info("mint", "%s: the uncertain mint of generation %" PRIu64
+	    " is settled: %s", s->tc->name, s->intent->generation, reason);
+	settle_audit(s, reason);
+	store_delete(s->env.store, "intent", record, NULL, NULL);
+	s->done(s->arg, s);
+	settle_free(s);
+}
+
+static int64_t
+settle_over_at(const struct settle *s)
+{
+	return s->intent->created_at + s->conf->settle_time_ms / 1000;
+}
+
+static void
+settle_wait(struct settle *s)
+{
+	loop_timer_set(&s->timer, backoff_next(&s->backoff,
+	    s->last_error.retry_after_ms));
+}
+
+/* A list has been walked through. */
+static void
+settle_listed(struct settle *s, int64_t listed_at)
+{
+	if (listed_at < settle_over_at(s))
+		settle_wait(s);
+	else
+		settle_end(s, s->n_revoked ? "orphan revoked" :
+		    "nothing was made");
+}
+
+static void
+settle_on_revoked(void *arg, struct backend_run *run,
+    const struct tb_error *err)
+{
+	struct settle *s = arg;
+
+	s->op = NULL;
+	if (err) {
+		s->last_error = *err;
+		log_warn("mint", "%s: an orphan could not be revoked yet: %s",
+		    s->tc->name, err->msg);
+		settle_wait(s);
+		return;
+	}
+	s->n_revoked++;
+	log_warn("mint", "%s: revoked an orphan of generation %" PRIu64
+	    " that a lost reply had left behind", s->tc->name,
+	    s->intent->generation);
+	settle_revoke_next(s);
+}
+
+static void
+settle_revoke_next(struct settle *s)
+{
+	struct backend_run run = { .verb = BACKEND_REVOKE };
+
+	if (s->n_found == 0) {
+		/* look again soon: revocation must be seen to hold */
+		settle_listed(s, now_real_s());
+		return;
+	}
+	run.token_id = s->found[--s->n_found];
+	s->op = upstream_start(&s->env, s->conf, s->tc, &run,
+	    settle_on_revoked, s);
+}
+
+static bool
+settle_is_ours(const struct settle *s, const struct backend_listed *item)
+{
+	if (item->dead || !item->id || !item->description)
+		return false;
+	if (!strstr(item->description, s->intent->nonce))
+		return false;
+	return !item->created_at ||
+	    item->created_at >= s->intent->created_at - SETTLE_SKEW_S;
+}
+
+static void
+settle_on_listed(void *arg, struct backend_run *run,
+    const struct tb_error *err)
+{
+	struct settle *s = arg;
+
+	s->op = NULL;
+	if (err) {
+		s->last_error = *err;
+		settle_wait(s);
+		return;
+	}
+	s->n_lists++;
+	s->last_error = (struct tb_error)TB_ERROR_INIT;
+	for (size_t i = 0; i < run->n_listed; i++) {
+		if (!settle_is_ours(s, &run->listed[i]))
+			continue;
+		s->found = xreallocarray(s->found, s->n_found + 1,
+		    sizeof(*s->found));
+		s->found[s->n_found++] = STEAL(run->listed[i].id);
+	}
+	settle_revoke_next(s);
+}
+
+static void
+settle_on_timer(void *arg)
+{
+	struct settle *s = arg;
+	struct backend_run run = { .verb = BACKEND_LIST };
+
+	if (s->intent->expires_at <= now_real_s()) {
+		settle_end(s, "what may have been made has expired");
+		return;
+	}
+	if (s->unsettled) {
+		loop_timer_set(&s->timer,
+		    (s->intent->expires_at - now_real_s()) * 1000 + 1000);
+		return;
+	}
+	while (s->n_found > 0) /* left from a revocation that failed */
+		free(s->found[--s->n_found]);
+	s->op = upstream_start(&s->env, s->conf, s->tc, &run,
+	    settle_on_listed, s);
+}
+
+struct settle *
+settle_start(const struct token_env *env, const struct conf *conf,
+    const struct token_conf *tc, struct intent *intent, settle_done_fn *done,
+    void *arg)
+{
+	struct settle *s = xnew(struct settle);
+	unsigned need = BACKEND_CAN_LIST | BACKEND_CAN_REVOKE;
+	unsigned caps = tc->backend->ops->caps(tc->backend, &tc->recipe);
+
+	s->env = *env;
+	s->conf = conf_ref(conf);
+	s->tc = tc;
+	s->intent = intent;
+	s->done = done;
+	s->arg = arg;
+	s->backoff = (struct backoff)BACKOFF_INIT(SETTLE_FIRST_MS,
+	    SETTLE_CAP_MS);
+	s->unsettled = (caps & need) != need ||
+	    !streq(intent->backend, tc->backend->name);
+	loop_timer_init(&s->timer, env->loop, settle_on_timer, s);
+	if (s->unsettled) {
+		log_warn("mint", "%s: generation %" PRIu64 " may exist at '%s' "
+		    "without anybody holding it, and this backend cannot look "
+		    "or revoke; search there for a token described with %s",
+		    tc->name, intent->generation, intent->backend,
+		    intent->nonce);
+		settle_audit(s, "unsettled");
+		loop_timer_set(&s->timer, 0);
+	} else {
+		settle_wait(s);
+	}
+	return s;
+}
+
+void
+settle_cancel(struct settle **sp)
+{
+	struct settle *s = STEAL(*sp);
+
+	if (s)
+		settle_free(s);
+}
+
+uint64_t
+settle_generation(const struct settle *s)
+{
+	return s->intent->generation;
+}
+
+json_t *
+settle_status(const struct settle *s)
+{
+	json_t *o = json_object();
+
+	status_int(o, "generation", (int64_t)s->intent->generation);
+	status_str(o, "state", s->unsettled ? "unsettled" : "settling");
+	status_str(o, "nonce", s->intent->nonce);
+	status_time(o, "since", s->intent->created_at);
+	status_time(o, "until", s->unsettled ? s->intent->expires_at :
+	    settle_over_at(s));
+	status_int(o, "lists", s->n_lists);
+	status_int(o, "revoked", s->n_revoked);
+	if (s->last_error.code)
+		status_str(o, "last_error", s->last_error.msg);
+	return o;
+}

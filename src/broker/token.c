@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A token's generations, which of them is released, and what is due when.
+ * token_choose_current() is the only writer of `current`: whatever changes a
+ * generation calls it, and it tells waiters and re-plans.
+ */
+#include "broker/token.h"
+
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "base/now.h"
+#include "broker/intent.h"
+#include "broker/login.h"
+#include "broker/settle.h"
+#include "broker/status.h"
+#include "broker/token_int.h"
+#include "broker/upstream.h"
+#include "conf.h"
+#include "lib/jsonx.h"
+#include "state/audit.h"
+#include "state/store.h"
+#include "state/writer.h"
+
+static void token_on_plan(void *arg);
+
+struct token *
+token_new(const struct token_env *env, const struct conf *conf,
+    const struct token_conf *tc)
+{
+	struct token *t = xnew(struct token);
+
+	t->env = *env;
+	t->conf = conf_ref(conf);
+	t->tc = tc;
+	t->recipe = generation_recipe(tc);
+	t->used = true; /* nobody knows what was asked before the start */
+	TAILQ_INIT(&t->gens);
+	TAILQ_INIT(&t->settlings);
+	TAILQ_INIT(&t->revokings);
+	loop_timer_init(&t->plan, env->loop, token_on_plan, t);
+	token_waiters_init(t);
+	token_mint_init(t);
+	return t;
+}
+
+void
+token_stop(struct token *t)
+{
+	token_mint_stop(t);
+	token_revoke_stop(t);
+	token_waiters_orphan(t);
+	loop_timer_stop(&t->plan);
+}
+
+void
+token_free(struct token *t)
+{
+	struct generation *g;
+
+	if (!t)
+		return;
+	token_stop(t);
+	while ((g = TAILQ_FIRST(&t->gens))) {
+		TAILQ_REMOVE(&t->gens, g, link);
+		generation_free(g);
+	}
+	free(t->recipe);
+	conf_unref(t->conf);
+	free(t);
+}
+
+void
+token_set_conf(struct token *t, const struct conf *conf,
+    const struct token_conf *tc)
+{
+	conf_ref(conf);
+	conf_unref(t->conf);
+	t->conf = conf;
+	t->tc = tc;
+	free(t->recipe);
+	t->recipe = generation_recipe(tc);
+	/* what failed by the old configuration may be tried at once */
+	t->not_before_ms = 0;
+	backoff_reset(&t->backoff);
+	t->last_error = (struct tb_error)TB_ERROR_INIT;
+	token_choose_current(t);
+}
+
+const struct token_conf *
+token_get_conf(const struct token *t)
+{
+	return t->tc;
+}
+
+const char *
+token_name(const struct token *t)
+{
+	return t->tc->name;
+}
+
+struct login *
+token_login(const struct token *t)
+{
+	return t->tc->backend->login ? broker_login(t->env.broker,
+	    t->tc->backend->login) : NULL;
+}
+
+struct generation *
+token_find(struct token *t, uint64_t number)
+{
+	struct generation *g;
+
+	TAILQ_FOREACH(g, &t->gens, link) {
+		if (g->number == number)
+			return g;
+	}
+	return NULL;
+}
+
+unsigned
+token_count_generations(const struct token *t)
+{
+	struct generation *g;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(g, &t->gens, link)
+		n++;
+	return n;
+}
+
+void
+token_audit_generation(struct token *t, const struct generation *g, int event,
+    const char *reason)
+{
+	struct audit_rec rec = {
+		.event = (enum audit_event)event,
+		.token = t->tc->name,
+		.generation = g->number,
+		.token_id = g->id,
+		.fingerprint = g->fingerprint,
+		.backend = g->backend,
+		.login = g->login,
+		.human = g->human,
+		.nonce = g->nonce,
+		.expires_at = g->expires_at,
+		.reason = reason,
+	};
+
+	audit_durable(t->env.audit, &rec, NULL, NULL);
+}
+
+/* ------------------------------------------------------------- records */
+
+static char *
+generation_record(const struct token *t, const struct generation *g)
+{
+	return xasprintf("%s.%" PRIu64, t->tc->name, g->number);
+}
+
+void
+token_save_generation(struct token *t, const struct generation *g,
+    struct writer_item **item, void (*fn)(void *, const struct tb_error *),
+    void *arg)
+{
+	struct secret plain _cleanup_(secret_clear) = SECRET_INIT;
+	char *record _cleanup_free_ = generation_record(t, g);
+	struct writer_item *put;
+
+	generation_encode(g, &plain);
+	put = store_put(t->env.store, "generation", record, &plain, fn, arg);
+	if (item)
+		*item = put;
+}
+
+static void
+token_insert(struct token *t, struct generation *g)
+{
+	struct generation *at;
+
+	TAILQ_FOREACH(at, &t->gens, link) {
+		if (at->number < g->number) {
+			TAILQ_INSERT_BEFORE(at, g, link);
+			break;
+		}
+	}
+	if (!at)
+		TAILQ_INSERT_TAIL(&t->gens, g, link);
+	if (g->number > t->last_number)
+		t->last_number = g->number;
+}
+
+void
+token_restore_generation(struct token *t, const char *record,
+    struct secret *plain)
+{
+	struct tb_error err = TB_ERROR_INIT;
+	struct generation *g = generation_decode(plain, t->env.seal, &err);
+
+	if (!g) {
+		log_error("token", "%s: record %s cannot be used: %s",
+		    t->tc->name, record, err.msg);
+		return;
+	}
+	token_insert(t, g);
+}
+
+void
+token_restore_intent(struct token *t, const char *record,
+    struct secret *plain)
+{
+	struct tb_error err = TB_ERROR_INIT;
+	struct intent *i = intent_decode(plain, &err);
+	struct generation *g;
+
+	if (!i) {
+		log_error("token", "%s: intent %s cannot be used: %s",
+		    t->tc->name, record, err.msg);
+		return;
+	}
+	if (i->generation > t->last_number)
+		t->last_number = i->generation;
+	g = token_find(t, i->generation);
+	if (g && streq(g->nonce, i->nonce)) {
+		/* minted and kept; only the intent outlived the crash */
+		store_delete(t->env.store, "intent", record, NULL, NULL);
+		intent_free(i);
+		return;
+	}
+	log_warn("token", "%s: the mint of generation %" PRIu64 " was "
+	    "interrupted; looking for what it may have left", t->tc->name,
+	    i->generation);
+	token_settle(t, i);
+}
+
+void
+token_drop_generation(struct token *t, struct generation *g)
+{
+	char *record _cleanup_free_ = generation_record(t, g);
+
+	store_delete(t->env.store, "generation", record, NULL, NULL);
+	TAILQ_REMOVE(&t->gens, g, link);
+	if (t->current == g)
+		t->current = NULL;
+	if (t->probing == g) {
+		upstream_cancel(&t->probe);
+		loop_timer_stop(&t->probe_timer);
+		t->probing = NULL;
+	}
+	if (t->checking == g) {
+		upstream_cancel(&t->check);
+		t->checking = NULL;
+	}
+	token_revoke_forget(t, g);
+	generation_free(g);
+}
+
+/* ---------------------------------------------------------------- plan */
+
+/* FNV-1a over machine id and name: the same host renews the same token at the
+ * same place of the window, and two hosts do not renew it together. */
+static uint64_t
+token_host_hash(const struct token *t)
+{
+	static char machine[64];
+	uint64_t h = UINT64_C(14695981039346656037);
+	FILE *f _cleanup_(fclosep) = machine[0] ? NULL :
+	    fopen("/etc/machine-id", "re");
+
+	if (f && !fgets(machine, sizeof(machine), f))
+		machine[0] = '\0';
+	if (!machine[0] && gethostname(machine, sizeof(machine) - 1) < 0)
+		machine[0] = '?';
+	for (const char *p = machine; *p; p++)
+		h = (h ^ (unsigned char)*p) * UINT64_C(1099511628211);
+	for (const char *p = t->tc->name; *p; p++)
+		h = (h ^ (unsigned char)*p) * UINT64_C(1099511628211);
+	return h;
+}
+
+int64_t
+token_renew_at(const struct token *t, const struct generation *g)
+{
+	int64_t life = g->expires_at - g->minted_at;
+	int64_t before = t->tc->renew_before_ms / 1000;
+	int64_t spread;
+
+	/* the service gave less than was asked for: margins follow what is */
+	if (before <= 0 || before >= life)
+		before = life / 3;
+	spread = (life - before) / 10;
+	if (spread > 0)
+		before += (int64_t)(token_host_hash(t) % (uint64_t)spread);
+	return g->expires_at - before;
+}
+
+static bool
+token_may_renew(const struct token *t)
+{
+	unsigned caps = t->tc->backend->ops->caps(t->tc->backend,
+	    &t->tc->recipe);
+
+	return !(caps & BACKEND_NO_MINT);
+}
+
+/* Is the current generation to be replaced now? */
+static bool
+token_renewal_is_due(const struct token *t)
+{
+	const struct generation *g = t->current;
+
+	if (!g || !token_may_renew(t))
+		return false;
+	if (!streq(g->recipe, t->recipe))
+		return true;
+	return now_real_s() >= token_renew_at(t, g) && t->used;
+}
+
+void
+token_make_plan(struct token *t)
+{
+	int64_t now = now_real_s(), next = INT64_MAX, at;
+	struct generation *g;
+
+	TAILQ_FOREACH(g, &t->gens, link)
+		next = MIN2(next, g->expires_at);
+	if (t->current && token_may_renew(t) && !t->mint && !t->fresh &&
+	    !t->probing) {
+		at = streq(t->current->recipe, t->recipe) ?
+		    token_renew_at(t, t->current) : now;
+		if (at > now || token_renewal_is_due(t))
+			next = MIN2(next, at);
+	}
+	if (next == INT64_MAX)
+		loop_timer_stop(&t->plan);
+	else
+		loop_timer_set(&t->plan, MAX2(next - now, 0) * 1000);
+}
+
+static void
+token_retire_expired(struct token *t)
+{
+	struct generation *g, *next;
+	int64_t now = now_real_s();
+
+	for (g = TAILQ_FIRST(&t->gens); g; g = next) {
+		next = TAILQ_NEXT(g, link);
+		if (g->expires_at > now || g == t->fresh)
+			continue;
+		log_info("token", "%s: generation %" PRIu64 " has expired",
+		    t->tc->name, g->number);
+		token_drop_generation(t, g);
+	}
+}
+
+static void
+token_on_plan(void *arg)
+{
+	struct token *t = arg;
+
+	token_retire_expired(t);
+	token_choose_current(t);
+	if (token_renewal_is_due(t))
+		token_mint_now(t);
+	else if (t->current && !t->used && now_real_s() >=
+	    token_renew_at(t, t->current))
+		log_info("token", "%s: nobody asked for generation %" PRIu64
+		    ", so it is not renewed", t->tc->name,
+		    t->current->number);
+	token_make_plan(t);
+}
+
+void
+token_clock_stepped(struct token *t)
+{
+	token_on_plan(t);
+}
+
+void
+token_choose_current(struct token *t)
+{
+	struct generation *g, *best = NULL;
+	int64_t now = now_real_s();
+
+	TAILQ_FOREACH(g, &t->gens, link) {
+		if (g->state == GENERATION_READY && g->expires_at > now &&
+		    streq(g->backend, t->tc->backend->name)) {
+			best = g;
+			break;
+		}
+	}
+	if (best != t->current) {
+		t->current = best;
+		t->serial = broker_serial(t->env.broker);
+		t->used = false;
+	}
+	token_make_plan(t);
+	token_answer_soon(t);
+}
+
+void
+token_activate(struct token *t)
+{
+	struct generation *g, *next;
+	bool newest = true;
+
+	token_retire_expired(t);
+	for (g = TAILQ_FIRST(&t->gens); g; g = next) {
+		next = TAILQ_NEXT(g, link);
+		if (g->state == GENERATION_REVOKING)
+			token_revoke_resume(t, g);
+		else if (g->state == GENERATION_PROBING && newest)
+			token_resume_probe(t, g);
+		newest = false;
+	}
+	if (token_login(t))
+		token_login_changed(t, token_login(t));
+	token_choose_current(t);
+	t->used = true;
+	token_on_plan(t);
+}
+
+void
+token_login_changed(struct token *t, struct login *l)
+{
+	bool was = t->withheld;
+
+	if (l != token_login(t))
+		return;
+	t->withheld = t->tc->on_grant_loss == TOKEN_LOSS_WITHHOLD &&
+	    !login_is_usable(l);
+	if (t->withheld != was) {
+		log_info("token", "%s: %s", t->tc->name, t->withheld ?
+		    "withheld, because the login it was minted on is lost" :
+		    "released again");
+		t->serial = broker_serial(t->env.broker);
+	}
+	if (login_is_usable(l)) {
+		t->not_before_ms = 0;
+		backoff_reset(&t->backoff);
+		t->last_error = (struct tb_error)TB_ERROR_INIT;
+		if (token_renewal_is_due(t) || token_is_wanted(t))
+			token_mint_now(t);
+	}
+	token_answer_soon(t);
+}
+
+/* -------------------------------------------------------------- status */
+
+static json_t *
+token_status_settling(const struct token *t)
+{
+	json_t *list = json_array();
+	struct settling *s;
+
+	TAILQ_FOREACH(s, &t->settlings, link)
+		json_array_append_new(list, settle_status(s->op));
+	return list;
+}
+
+static const char *
+token_state(const struct token *t)
+{
+	if (t->withheld)
+		return "withheld";
+	if (t->current)
+		return t->mint || t->probing ? "renewing" : "ready";
+	if (t->probing)
+		return "probing";
+	if (t->mint || t->fresh)
+		return "minting";
+	return t->last_error.code ? "failed" : "absent";
+}
+
+json_t *
+token_status(const struct token *t)
+{
+	json_t *o = json_object(), *gens = json_array();
+	struct generation *g;
+
+	status_str(o, "name", t->tc->name);
+	status_str(o, "state", token_state(t));
+	status_str(o, "backend", t->tc->backend->name);
+	status_str(o, "type", t->tc->backend->ops->type);
+	status_str(o, "login", t->tc->backend->login);
+	if (t->current) {
+		status_int(o, "generation", (int64_t)t->current->number);
+		status_time(o, "expires_at", t->current->expires_at);
+		if (token_may_renew(t))
+			status_time(o, "renew_at", token_renew_at(t,
+			    t->current));
+	}
+	TAILQ_FOREACH(g, &t->gens, link)
+		json_array_append_new(gens, generation_status(g));
+	json_object_set_new(o, "generations", gens);
+	json_object_set_new(o, "unsettled", token_status_settling(t));
+	if (t->last_error.code) {
+		status_str(o, "last_error", t->last_error.msg);
+		status_str(o, "last_error_kind",
+		    tb_error_name(t->last_error.code));
+		status_time(o, "last_error_at", t->last_error_at);
+	}
+	status_int(o, "mints", (int64_t)t->n_mints);
+	status_int(o, "mint_failures", (int64_t)t->n_failures);
+	return o;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * token - one [token NAME] at run time: its generations, the one operation in
+ * flight, those who wait.
+ *
+ *   absent -> (mint) -> probing -> ready -> superseded -> retired
+ *
+ * The newest ready generation is released; older ones live to their own
+ * expiry. Any number of askers share one mint (P4); an outage keeps what is
+ * valid (P5). Minting itself, with its write-ahead, is broker/mint.
+ */
+#include <jansson.h>
+
+#include "base/secret.h"
+#include "broker/broker.h"
+#include "broker/token_conf.h"
+
+struct conf;
+struct login;
+struct token;
+
+/* What tokens share; owned by the broker. */
+struct token_env {
+	struct loop *loop;
+	struct http *http;
+	struct store *store;
+	struct audit *audit;
+	struct seal *seal;
+	struct broker *broker;
+};
+
+/* conf is referenced; tc is inside it. */
+struct token *token_new(const struct token_env *env, const struct conf *conf,
+    const struct token_conf *tc);
+void token_free(struct token *t);
+void token_set_conf(struct token *t, const struct conf *conf,
+    const struct token_conf *tc);
+/* Records found at start, in any order; plain is consumed. */
+void token_restore_generation(struct token *t, const char *record,
+    struct secret *plain);
+void token_restore_intent(struct token *t, const char *record,
+    struct secret *plain);
+/* After all records: decides what is due. */
+void token_activate(struct token *t);
+
+const struct token_conf *token_get_conf(const struct token *t);
+const char *token_name(const struct token *t);
+
+bool token_get(struct token *t, int64_t min_valid_s, struct broker_view *view);
+struct broker_waiter *token_wait(struct token *t, uint64_t newer_than,
+    int64_t min_valid_s, broker_waiter_fn *fn, void *arg);
+bool token_rejected(struct token *t, uint64_t generation,
+    const unsigned char sha256[32]);
+/* Cancels what is in flight and tells those who wait; the records stay, and
+ * token_set_conf with token_activate bring it back. Needed before any token or
+ * login is freed, because they pay for each other. */
+void token_stop(struct token *t);
+/* The payer's login changed: a mint that failed for it may go now. */
+void token_login_changed(struct token *t, struct login *l);
+void token_clock_stepped(struct token *t);
+
+/* For jobs. A rotation is a mint now; fn gets the new view or why not. */
+struct broker_waiter *token_rotate(struct token *t, broker_waiter_fn *fn,
+    void *arg);
+/* value is taken. -1: refused, nothing changed. fn as above, when durable. */
+int token_import(struct token *t, struct secret *value, const char *id,
+    int64_t expires_at, struct tb_error *err);
+/* Stops releasing the generation(s) at once and revokes upstream; n_out is how
+ * many are concerned. fn runs when each has been revoked or failed once. */
+typedef void token_revoked_fn(void *arg, unsigned revoked, unsigned local_only,
+    unsigned failed, const struct tb_error *last);
+void token_revoke(struct token *t, uint64_t generation, const char *why,
+    token_revoked_fn *fn, void *arg);
+unsigned token_count_generations(const struct token *t);
+
+json_t *token_status(const struct token *t);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * token_conf - one [token NAME] of the configuration: the recipe of a token.
+ * Filled by conf, immutable.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend/backend.h"
+
+enum token_on_grant_loss { TOKEN_LOSS_SERVE, TOKEN_LOSS_WITHHOLD };
+
+struct token_conf {
+	char *name;
+	char *where; /* "file:line" of its section */
+	const struct backend_conf *backend; /* borrowed from the same conf */
+	struct backend_recipe recipe;
+	char *description;        /* goes in front of the nonce */
+	int64_t lifetime_ms;      /* mandatory, <= max_lifetime */
+	int64_t renew_before_ms;  /* 1/3 of lifetime when not set */
+	bool probe;               /* probe = auto (true) or none */
+	int64_t activate_after_ms; /* with probe = none: wait this long */
+	enum token_on_grant_loss on_grant_loss;
+};

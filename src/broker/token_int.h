@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * token_int - the inside of a token, for the files that share it: token.c
+ * (records, plan, status), token_wait.c (askers), token_mint.c (new
+ * generations: mint, probe, settle), token_revoke.c (the end of old ones).
+ */
+#include <sys/queue.h>
+
+#include "base/backoff.h"
+#include "broker/broker_int.h"
+#include "broker/generation.h"
+#include "broker/token.h"
+#include "lib/loop.h"
+
+struct intent;
+struct mint;
+struct settle;
+struct upstream;
+
+struct broker_waiter {
+	TAILQ_ENTRY(broker_waiter) link;
+	struct token *token; /* NULL once answered */
+	uint64_t newer_than;
+	int64_t min_valid_s;
+	bool starts; /* wants a mint, not only to be told */
+	broker_waiter_fn *fn;
+	void *arg;
+};
+TAILQ_HEAD(broker_waiters, broker_waiter);
+
+/* One settle under way; the list is short. */
+struct settling {
+	TAILQ_ENTRY(settling) link;
+	struct token *token;
+	struct settle *op;
+};
+TAILQ_HEAD(settlings, settling);
+
+/* One revocation under way or waiting to be tried again. */
+struct revoking {
+	TAILQ_ENTRY(revoking) link;
+	struct token *token;
+	struct generation *generation;
+	struct upstream *op;
+	struct loop_timer timer;
+	struct backoff backoff;
+	struct revoke_batch *batch; /* NULL: nobody waits for the outcome */
+};
+TAILQ_HEAD(revokings, revoking);
+
+struct token {
+	struct token_env env;
+	const struct conf *conf; /* referenced */
+	const struct token_conf *tc;
+	char *recipe;
+
+	struct generations gens; /* newest first */
+	uint64_t last_number;
+	struct generation *current; /* what is released */
+	uint64_t serial;
+	bool withheld; /* grant lost and on_grant_loss = withhold */
+	bool used;     /* released since the current one became ready */
+
+	struct broker_waiters waiters;
+	struct loop_task answer;
+	struct loop_timer plan; /* next renewal or expiry */
+
+	/* making the next one */
+	struct mint *mint;
+	struct generation *fresh; /* minted, its record being written */
+	struct writer_item *saving;
+	struct generation *probing;
+	struct upstream *probe;
+	struct loop_timer probe_timer;
+	struct backoff probe_backoff;
+	int64_t probe_since_ms;
+	struct loop_timer retry;
+	struct backoff backoff;
+	int64_t not_before_ms;
+	struct tb_error last_error; /* of the last mint; TB_OK: none */
+	int64_t last_error_at;
+
+	/* does a value that a holder complained of still work? */
+	struct generation *checking;
+	struct upstream *check;
+
+	struct settlings settlings;
+	struct revokings revokings;
+	uint64_t n_mints, n_failures;
+};
+
+/* token.c */
+void token_choose_current(struct token *t);
+void token_make_plan(struct token *t);
+void token_save_generation(struct token *t, const struct generation *g,
+    struct writer_item **item, void (*fn)(void *, const struct tb_error *),
+    void *arg);
+/* Takes it out of the list, forgets what points to it, deletes its record. */
+void token_drop_generation(struct token *t, struct generation *g);
+struct generation *token_find(struct token *t, uint64_t number);
+void token_audit_generation(struct token *t, const struct generation *g,
+    int event, const char *reason);
+struct login *token_login(const struct token *t);
+int64_t token_renew_at(const struct token *t, const struct generation *g);
+
+/* token_wait.c */
+void token_answer_soon(struct token *t);
+void token_waiters_init(struct token *t);
+void token_waiters_orphan(struct token *t);
+/* Everybody who wanted a mint gets err. */
+void token_waiters_fail(struct token *t, const struct tb_error *err);
+bool token_is_wanted(const struct token *t);
+
+/* token_mint.c */
+void token_mint_init(struct token *t);
+void token_mint_stop(struct token *t);
+void token_mint_now(struct token *t);
+void token_resume_probe(struct token *t, struct generation *g);
+void token_settle(struct token *t, struct intent *intent);
+
+/* token_revoke.c */
+void token_revoke_resume(struct token *t, struct generation *g);
+void token_revoke_stop(struct token *t);
+void token_revoke_forget(struct token *t, struct generation *g);

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a new generation comes to be.
+ *
+ *   mint -> SAVE (durable) -> PROBING -> READY
+ *
+ * One at a time. A failed mint is tried again with back-off for as long as
+ * somebody wants it or a renewal is due; an uncertain one is settled beside
+ * it. A value is released only after it was seen to work, where the service
+ * lets us look.
+ */
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "base/now.h"
+#include "broker/intent.h"
+#include "broker/login.h"
+#include "broker/mint.h"
+#include "broker/settle.h"
+#include "broker/token_int.h"
+#include "broker/upstream.h"
+#include "conf.h"
+#include "state/audit.h"
+#include "state/store.h"
+#include "state/writer.h"
+
+#define MINT_BACKOFF_BASE_MS 1000
+#define MINT_BACKOFF_CAP_MS (5 * 60 * 1000)
+#define PROBE_BACKOFF_BASE_MS 500
+#define PROBE_BACKOFF_CAP_MS 30000
+/* Documented activation takes minutes; longer than this is worth a line. */
+#define PROBE_SLOW_MS (10 * 60 * 1000)
+#define SAVE_AGAIN_MS 1000
+/* This many uncertain mints of one token, and no further one is made. */
+#define MAX_UNSETTLED 3
+/* A holder's complaint is looked into once per generation and minute. */
+#define CHECK_INTERVAL_MS 60000
+
+static void token_save_fresh(struct token *t);
+static void token_probe(struct token *t);
+
+static unsigned
+token_caps(const struct token *t)
+{
+	return t->tc->backend->ops->caps(t->tc->backend, &t->tc->recipe);
+}
+
+/* --------------------------------------------------------------- failing */
+
+static void
+token_retry_later(struct token *t, const struct tb_error *err)
+{
+	int64_t delay = backoff_next(&t->backoff, err->retry_after_ms);
+
+	t->last_error = *err;
+	t->last_error_at = now_real_s();
+	t->n_failures++;
+	if (err->code == TB_E_LOGIN) {
+		/* waiting does not help: the login's return starts it again */
+		t->not_before_ms = 0;
+		log_warn("token", "%s: cannot be minted: %s", t->tc->name,
+		    err->msg);
+	} else {
+		t->not_before_ms = now_boot_ms() + delay;
+		loop_timer_set(&t->retry, delay);
+		log_warn("token", "%s: mint failed (%s), next attempt in %"
+		    PRId64 " ms", t->tc->name, err->msg, delay);
+	}
+	if (!tb_error_is_transient(err)) {
+		t->last_error.retry_after_ms = delay;
+		token_waiters_fail(t, &t->last_error);
+	}
+	token_make_plan(t);
+	token_answer_soon(t);
+}
+
+static void
+token_on_retry(void *arg)
+{
+	struct token *t = arg;
+	bool due = t->current && (!streq(t->current->recipe, t->recipe) ||
+	    now_real_s() >= token_renew_at(t, t->current));
+
+	if (token_is_wanted(t) || due)
+		token_mint_now(t);
+}
+
+static unsigned
+token_count_unsettled(const struct token *t)
+{
+	struct settling *s;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(s, &t->settlings, link)
+		n++;
+	return n;
+}
+
+/* -------------------------------------------------------------- minting */
+
+static void
+token_on_minted(void *arg, struct mint_result *r, struct intent **open,
+    const struct tb_error *err)
+{
+	struct token *t = arg;
+	struct generation *g;
+	struct login *l = broker_payer_login(t->env.broker, t->tc->backend);
+
+	t->mint = NULL;
+	if (err) {
+		if (*open)
+			token_settle(t, STEAL(*open));
+		token_retry_later(t, err);
+		return;
+	}
+	g = generation_new(t->last_number);
+	generation_set_value(g, t->env.seal, &r->value);
+	g->id = STEAL(r->id);
+	g->nonce = r->nonce[0] ? xstrdup(r->nonce) : NULL;
+	g->backend = xstrdup(t->tc->backend->name);
+	g->login = xstrdup0(l ? login_name(l) : NULL);
+	g->human = xstrdup0(l ? login_human(l) : NULL);
+	g->recipe = xstrdup(t->recipe);
+	g->minted_at = now_real_s();
+	g->expires_at = r->expires_at ? r->expires_at :
+	    g->minted_at + t->tc->lifetime_ms / 1000;
+	g->state = GENERATION_PROBING;
+	t->fresh = g;
+	token_save_fresh(t);
+}
+
+void
+token_mint_now(struct token *t)
+{
+	struct tb_error err = TB_ERROR_INIT;
+	int64_t min_valid = 0;
+
+	if (t->mint || t->fresh || t->probing ||
+	    now_boot_ms() < t->not_before_ms)
+		return;
+	if (token_caps(t) & BACKEND_NO_MINT) {
+		tb_error_set(&err, TB_E_LOGIN, "token '%s' is made by hand; "
+		    "run: tokenbrokerctl import %s", t->tc->name, t->tc->name);
+		token_waiters_fail(t, &err);
+		return;
+	}
+	if (token_count_unsettled(t) >= MAX_UNSETTLED) {
+		tb_error_set(&err, TB_E_LIMIT, "%d mints of token '%s' are "
+		    "unsettled; see: tokenbrokerctl status", MAX_UNSETTLED,
+		    t->tc->name);
+		token_retry_later(t, &err);
+		return;
+	}
+	if (broker_may_mint(t->env.broker, &err) < 0) {
+		token_retry_later(t, &err);
+		return;
+	}
+	/* Where the value is the payer's own bearer, ask for one that outlives
+	 * what is held already. */
+	if ((token_caps(t) & BACKEND_VALUE_IS_BEARER) && t->current)
+		min_valid = t->current->expires_at - now_real_s() + 1;
+	loop_timer_stop(&t->retry);
+	t->last_number++;
+	t->n_mints++;
+	t->mint = mint_start(&t->env, t->conf, t->tc, t->last_number,
+	    min_valid, token_on_minted, t);
+}
+
+/* --------------------------------------------------------------- saving */
+
+static void
+token_on_saved(void *arg, const struct tb_error *err)
+{
+	struct token *t = arg;
+	struct generation *g = t->fresh;
+	char *record _cleanup_free_ = NULL;
+
+	t->saving = NULL;
+	if (err) {
+		/* The value exists upstream and only in our memory: keep it,
+		 * release nothing, write again. The intent is still on disk,
+		 * so a crash now is settled. */
+		log_error("token", "%s: generation %" PRIu64 " cannot be "
+		    "stored: %s", t->tc->name, g->number, err->msg);
+		loop_timer_set(&t->retry, SAVE_AGAIN_MS);
+		return;
+	}
+	record = xasprintf("%s.%" PRIu64, t->tc->name, g->number);
+	if (g->nonce)
+		store_delete(t->env.store, "intent", record, NULL, NULL);
+	t->fresh = NULL;
+	TAILQ_INSERT_HEAD(&t->gens, g, link);
+	t->last_error = (struct tb_error)TB_ERROR_INIT;
+	t->not_before_ms = 0;
+	backoff_reset(&t->backoff);
+	token_audit_generation(t, g, g->imported ? AUDIT_IMPORTED :
+	    AUDIT_MINTED, NULL);
+	log_info("token", "%s: generation %" PRIu64 " %s at '%s'%s%s",
+	    t->tc->name, g->number, g->imported ? "imported" : "minted",
+	    g->backend, g->id ? ", id " : "", g->id ? g->id : "");
+	if (g->state == GENERATION_READY)
+		token_choose_current(t);
+	else
+		token_resume_probe(t, g);
+}
+
+static void
+token_save_fresh(struct token *t)
+{
+	token_save_generation(t, t->fresh, &t->saving, token_on_saved, t);
+}
+
+static void
+token_on_retry_or_save(void *arg)
+{
+	struct token *t = arg;
+
+	if (t->fresh && !t->saving)
+		token_save_fresh(t);
+	else if (!t->fresh)
+		token_on_retry(t);
+}
+
+int
+token_import(struct token *t, struct secret *value, const char *id,
+    int64_t expires_at, struct tb_error *err)
+{
+	struct generation *g;
+	int64_t now = now_real_s();
+
+	if (!secret_is_token(value))
+		return tb_error_set(err, TB_E_BADREQ, "the value is empty or "
+		    "has spaces or control characters in it");
+	if (expires_at <= now)
+		return tb_error_set(err, TB_E_BADREQ,
+		    "expires_at must be in the future");
+	if (expires_at > now + t->conf->max_lifetime_ms / 1000)
+		return tb_error_set(err, TB_E_BADREQ,
+		    "expires_at is further away than max_lifetime allows");
+	if (t->mint || t->fresh)
+		return tb_error_set(err, TB_E_BADREQ,
+		    "a new generation is being made; try again in a moment");
+	g = generation_new(++t->last_number);
+	generation_set_value(g, t->env.seal, value);
+	g->id = xstrdup0(id);
+	g->backend = xstrdup(t->tc->backend->name);
+	g->recipe = xstrdup(t->recipe);
+	g->minted_at = now;
+	g->expires_at = expires_at;
+	g->imported = true;
+	g->state = GENERATION_READY; /* a human vouches for it */
+	t->fresh = g;
+	token_save_fresh(t);
+	return 0;
+}
+
+/* -------------------------------------------------------------- probing */
+
+static void
+token_make_ready(struct token *t)
+{
+	struct generation *g = STEAL(t->probing);
+
+	loop_timer_stop(&t->probe_timer);
+	g->state = GENERATION_READY;
+	log_info("token", "%s: generation %" PRIu64 " is ready", t->tc->name,
+	    g->number);
+	token_save_generation(t, g, NULL, NULL, NULL);
+	token_choose_current(t);
+}
+
+static void
+token_on_probed(void *arg, struct backend_run *run,
+    const struct tb_error *err)
+{
+	struct token *t = arg;
+	int64_t since = now_boot_ms() - t->probe_since_ms;
+
+	t->probe = NULL;
+	if (!err && run->probe == BACKEND_PROBE_YES) {
+		token_make_ready(t);
+		return;
+	}
+	if (since > PROBE_SLOW_MS && since - t->probe_backoff.cap_ms <=
+	    PROBE_SLOW_MS)
+		log_warn("token", "%s: generation %" PRIu64 " does not work "
+		    "10 minutes after it was minted: %s", t->tc->name,
+		    t->probing->number, err ? err->msg : "HTTP 401");
+	loop_timer_set(&t->probe_timer, backoff_next(&t->probe_backoff,
+	    err ? err->retry_after_ms : 0));
+}
+
+static void
+token_probe(struct token *t)
+{
+	struct backend_run run = { .verb = BACKEND_PROBE };
+
+	secret_dup(&run.value, &t->probing->value);
+	t->probe = upstream_start(&t->env, t->conf, t->tc, &run,
+	    token_on_probed, t);
+}
+
+static void
+token_on_probe_timer(void *arg)
+{
+	struct token *t = arg;
+
+	if (!t->tc->probe || !(token_caps(t) & BACKEND_CAN_PROBE))
+		token_make_ready(t); /* activate_after has passed */
+	else
+		token_probe(t);
+}
+
+void
+token_resume_probe(struct token *t, struct generation *g)
+{
+	bool look = t->tc->probe && (token_caps(t) & BACKEND_CAN_PROBE);
+
+	t->probing = g;
+	t->probe_since_ms = now_boot_ms();
+	backoff_reset(&t->probe_backoff);
+	if (look)
+		token_probe(t);
+	else if (t->tc->activate_after_ms > 0)
+		loop_timer_set(&t->probe_timer, t->tc->activate_after_ms);
+	else
+		token_make_ready(t);
+}
+
+/* ------------------------------------------------------------- rejected */
+
+static void
+token_on_checked(void *arg, struct backend_run *run,
+    const struct tb_error *err)
+{
+	struct token *t = arg;
+	struct generation *g = STEAL(t->checking);
+
+	t->check = NULL;
+	if (err || run->probe != BACKEND_PROBE_NOT_YET) {
+		log_info("token", "%s: a holder said generation %" PRIu64
+		    " was refused; our own probe does not confirm it",
+		    t->tc->name, g->number);
+		return;
+	}
+	log_warn("token", "%s: the service refuses generation %" PRIu64
+	    "; minting another one", t->tc->name, g->number);
+	g->state = GENERATION_REJECTED;
+	g->rejected_at = now_real_s();
+	token_save_generation(t, g, NULL, NULL, NULL);
+	token_audit_generation(t, g, AUDIT_REJECTED, "probe says 401");
+	token_choose_current(t);
+	if (!t->current)
+		token_mint_now(t);
+}
+
+bool
+token_rejected(struct token *t, uint64_t generation,
+    const unsigned char sha256[32])
+{
+	struct generation *g = token_find(t, generation);
+	struct backend_run run = { .verb = BACKEND_PROBE };
+	int64_t now = now_boot_ms();
+
+	if (!g || memcmp(g->sha256, sha256, sizeof(g->sha256)) != 0)
+		return false;
+	if (g->state != GENERATION_READY || t->check ||
+	    !(token_caps(t) & BACKEND_CAN_PROBE) ||
+	    (g->checked_ms && now - g->checked_ms < CHECK_INTERVAL_MS))
+		return true;
+	g->checked_ms = now;
+	t->checking = g;
+	secret_dup(&run.value, &g->value);
+	t->check = upstream_start(&t->env, t->conf, t->tc, &run,
+	    token_on_checked, t);
+	return true;
+}
+
+/* ------------------------------------------------------------- settling */
+
+static void
+token_on_settled(void *arg, struct settle *op)
+{
+	struct settling *s = arg;
+	struct token *t = s->token;
+
+	(void)op;
+	TAILQ_REMOVE(&t->settlings, s, link);
+	free(s);
+	token_answer_soon(t);
+}
+
+void
+token_settle(struct token *t, struct intent *intent)
+{
+	struct settling *s = xnew(struct settling);
+
+	s->token = t;
+	TAILQ_INSERT_TAIL(&t->settlings, s, link);
+	s->op = settle_start(&t->env, t->conf, t->tc, intent,
+	    token_on_settled, s);
+}
+
+/* ------------------------------------------------------------ life cycle */
+
+void
+token_mint_init(struct token *t)
+{
+	loop_timer_init(&t->retry, t->env.loop, token_on_retry_or_save, t);
+	loop_timer_init(&t->probe_timer, t->env.loop, token_on_probe_timer, t);
+	t->backoff = (struct backoff)BACKOFF_INIT(MINT_BACKOFF_BASE_MS,
+	    MINT_BACKOFF_CAP_MS);
+	t->probe_backoff = (struct backoff)BACKOFF_INIT(PROBE_BACKOFF_BASE_MS,
+	    PROBE_BACKOFF_CAP_MS);
+}
+
+void
+token_mint_stop(struct token *t)
+{
+	struct settling *s;
+
+	mint_cancel(&t->mint);
+	writer_forget(&t->saving);
+	upstream_cancel(&t->probe);
+	upstream_cancel(&t->check);
+	loop_timer_stop(&t->retry);
+	loop_timer_stop(&t->probe_timer);
+	generation_free(STEAL(t->fresh));
+	t->probing = t->checking = NULL;
+	while ((s = TAILQ_FIRST(&t->settlings))) {
+		TAILQ_REMOVE(&t->settlings, s, link);
+		settle_cancel(&s->op);
+		free(s);
+	}
+}

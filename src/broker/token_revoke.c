@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The early end of a generation: from the moment it is asked for the value is
+ * not released again; the service is told until it agrees or the value has
+ * expired, over restarts too.
+ */
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "base/now.h"
+#include "broker/token_int.h"
+#include "broker/upstream.h"
+#include "state/audit.h"
+
+#define REVOKE_BACKOFF_BASE_MS 2000
+#define REVOKE_BACKOFF_CAP_MS (10 * 60 * 1000)
+
+/* Somebody waits for the first outcome of each. */
+struct revoke_batch {
+	unsigned open, revoked, local_only, failed;
+	struct tb_error last;
+	token_revoked_fn *fn;
+	void *arg;
+	struct loop_task task;
+};
+
+static void revoking_try(struct revoking *r);
+
+static void
+batch_on_task(void *arg)
+{
+	struct revoke_batch *b = arg;
+
+	b->fn(b->arg, b->revoked, b->local_only, b->failed,
+	    b->failed ? &b->last : NULL);
+	free(b);
+}
+
+static void
+batch_settled_one(struct revoke_batch *b)
+{
+	if (--b->open == 0)
+		loop_task_post(&b->task);
+}
+
+static void
+revoking_free(struct revoking *r)
+{
+	TAILQ_REMOVE(&r->token->revokings, r, link);
+	upstream_cancel(&r->op);
+	loop_timer_stop(&r->timer);
+	free(r);
+}
+
+static void
+revoking_end(struct revoking *r, const char *reason)
+{
+	struct token *t = r->token;
+	struct generation *g = r->generation;
+
+	token_audit_generation(t, g, AUDIT_REVOKED, reason);
+	revoking_free(r);
+	token_drop_generation(t, g);
+	token_choose_current(t);
+}
+
+static void
+revoking_on_done(void *arg, struct backend_run *run,
+    const struct tb_error *err)
+{
+	struct revoking *r = arg;
+	struct revoke_batch *b = r->batch;
+	struct token *t = r->token;
+
+	(void)run;
+	r->op = NULL;
+	r->batch = NULL;
+	if (!err) {
+		log_info("token", "%s: generation %" PRIu64 " is revoked",
+		    t->tc->name, r->generation->number);
+		if (b)
+			b->revoked++;
+		revoking_end(r, "revoked upstream");
+	} else {
+		log_warn("token", "%s: generation %" PRIu64 " is not released "
+		    "any more but not yet revoked upstream: %s", t->tc->name,
+		    r->generation->number, err->msg);
+		loop_timer_set(&r->timer, backoff_next(&r->backoff,
+		    err->retry_after_ms));
+		if (b) {
+			b->failed++;
+			b->last = *err;
+		}
+	}
+	if (b)
+		batch_settled_one(b);
+}
+
+static bool
+token_can_revoke(const struct token *t, const struct generation *g)
+{
+	unsigned caps = t->tc->backend->ops->caps(t->tc->backend,
+	    &t->tc->recipe);
+
+	return (caps & BACKEND_CAN_REVOKE) && g->id &&
+	    streq(g->backend, t->tc->backend->name);
+}
+
+static void
+revoking_try(struct revoking *r)
+{
+	struct backend_run run = { .verb = BACKEND_REVOKE };
+
+	run.token_id = xstrdup(r->generation->id);
+	r->op = upstream_start(&r->token->env, r->token->conf, r->token->tc,
+	    &run, revoking_on_done, r);
+}
+
+static void
+revoking_on_timer(void *arg)
+{
+	revoking_try(arg);
+}
+
+static struct revoking *
+token_add_revoking(struct token *t, struct generation *g)
+{
+	struct revoking *r = xnew(struct revoking);
+
+	r->token = t;
+	r->generation = g;
+	r->backoff = (struct backoff)BACKOFF_INIT(REVOKE_BACKOFF_BASE_MS,
+	    REVOKE_BACKOFF_CAP_MS);
+	loop_timer_init(&r->timer, t->env.loop, revoking_on_timer, r);
+	TAILQ_INSERT_TAIL(&t->revokings, r, link);
+	return r;
+}
+
+void
+token_revoke_resume(struct token *t, struct generation *g)
+{
+	struct revoking *r = token_add_revoking(t, g);
+
+	if (token_can_revoke(t, g))
+		loop_timer_set(&r->timer, backoff_next(&r->backoff, 0));
+	else
+		revoking_end(r, "forgotten: this backend cannot revoke");
+}
+
+static void
+token_revoke_one(struct token *t, struct generation *g, const char *why,
+    struct revoke_batch *b)
+{
+	struct revoking *r;
+
+	if (g->state == GENERATION_REVOKING)
+		return;
+	if (t->probing == g) {
+		upstream_cancel(&t->probe);
+		loop_timer_stop(&t->probe_timer);
+		t->probing = NULL;
+	}
+	g->state = GENERATION_REVOKING;
+	token_save_generation(t, g, NULL, NULL, NULL);
+	token_audit_generation(t, g, AUDIT_WITHHELD, why);
+	r = token_add_revoking(t, g);
+	if (!token_can_revoke(t, g)) {
+		b->local_only++;
+		revoking_end(r, "forgotten: this backend cannot revoke");
+		return;
+	}
+	b->open++;
+	r->batch = b;
+	revoking_try(r);
+}
+
+void
+token_revoke(struct token *t, uint64_t generation, const char *why,
+    token_revoked_fn *fn, void *arg)
+{
+	struct revoke_batch *b = xnew(struct revoke_batch);
+	struct generation *g, *next;
+
+	b->fn = fn;
+	b->arg = arg;
+	b->open = 1; /* so that it cannot end while it is being filled */
+	loop_task_init(&b->task, t->env.loop, batch_on_task, b);
+	for (g = TAILQ_FIRST(&t->gens); g; g = next) {
+		next = TAILQ_NEXT(g, link);
+		if (generation == 0 || g->number == generation)
+			token_revoke_one(t, g, why, b);
+	}
+	token_choose_current(t);
+	batch_settled_one(b);
+}
+
+/* The generation goes away (expired, dropped): nothing left to revoke. */
+void
+token_revoke_forget(struct token *t, struct generation *g)
+{
+	struct revoking *r, *next;
+
+	for (r = TAILQ_FIRST(&t->revokings); r; r = next) {
+		next = TAILQ_NEXT(r, link);
+		if (r->generation != g)
+			continue;
+		if (r->batch) {
+			r->batch->revoked++;
+			batch_settled_one(r->batch);
+		}
+		revoking_free(r);
+	}
+}
+
+/* The broker stops: nobody is told, the next start goes on. */
+void
+token_revoke_stop(struct token *t)
+{
+	struct revoking *r;
+
+	while ((r = TAILQ_FIRST(&t->revokings))) {
+		if (r->batch && --r->batch->open == 0) {
+			loop_task_cancel(&r->batch->task);
+			free(r->batch);
+		}
+		revoking_free(r);
+	}
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Those who ask for a token. token_get() is the hot path: what is ready is
+ * given without a turn of the loop. Everybody else waits in one list, and one
+ * mint answers all of them (P4).
+ */
+#include "base/now.h"
+#include "broker/login.h"
+#include "broker/token_int.h"
+
+/* A new generation is given even to one who asked for more time than the
+ * service grants: minting again would not make it longer. */
+#define JUST_MINTED_S 60
+/* With the next attempt further away than this, say so at once. */
+#define WORTH_WAITING_MS 15000
+
+static void
+token_fill_view(const struct token *t, struct broker_view *view)
+{
+	const struct generation *g = t->current;
+
+	view->name = t->tc->name;
+	view->value = &g->value;
+	view->generation = g->number;
+	view->token_id = g->id ? g->id : "";
+	view->fingerprint = g->fingerprint;
+	view->backend = g->backend;
+	view->login = g->login;
+	view->human = g->human;
+	view->expires_at = g->expires_at;
+	view->serial = t->serial;
+}
+
+bool
+token_get(struct token *t, int64_t min_valid_s, struct broker_view *view)
+{
+	if (!t->current || t->withheld ||
+	    t->current->expires_at - now_real_s() <= min_valid_s)
+		return false;
+	t->used = true;
+	token_fill_view(t, view);
+	return true;
+}
+
+static bool
+waiter_is_satisfied(const struct token *t, const struct broker_waiter *w)
+{
+	const struct generation *g = t->current;
+	int64_t now = now_real_s();
+
+	if (!g || t->withheld || g->number <= w->newer_than)
+		return false;
+	return g->expires_at - now > w->min_valid_s ||
+	    now - g->minted_at < JUST_MINTED_S;
+}
+
+bool
+token_is_wanted(const struct token *t)
+{
+	struct broker_waiter *w;
+
+	TAILQ_FOREACH(w, &t->waiters, link) {
+		if (w->starts && !waiter_is_satisfied(t, w))
+			return true;
+	}
+	return false;
+}
+
+static void
+waiter_answer(struct token *t, struct broker_waiter *w,
+    const struct tb_error *err)
+{
+	struct broker_view view;
+
+	TAILQ_REMOVE(&t->waiters, w, link);
+	w->token = NULL;
+	if (err) {
+		w->fn(w->arg, NULL, err);
+	} else {
+		t->used = true;
+		token_fill_view(t, &view);
+		w->fn(w->arg, &view, NULL);
+	}
+	free(w);
+}
+
+/* An answer may cancel other waiters or add some, so the walk starts again
+ * from the head; what is added while it runs waits for the next turn. */
+static struct broker_waiter *
+waiter_next(struct token *t, bool satisfied)
+{
+	struct broker_waiter *w;
+
+	TAILQ_FOREACH(w, &t->waiters, link) {
+		if (satisfied ? waiter_is_satisfied(t, w) :
+		    w->starts && !waiter_is_satisfied(t, w))
+			return w;
+	}
+	return NULL;
+}
+
+void
+token_waiters_fail(struct token *t, const struct tb_error *err)
+{
+	struct tb_error copy = *err;
+	struct broker_waiter *w;
+
+	while ((w = waiter_next(t, false)))
+		waiter_answer(t, w, &copy);
+}
+
+/* Is there a reason not to try now that the asker should hear at once? */
+static bool
+token_refuses_now(struct token *t, struct tb_error *err)
+{
+	struct login *l = token_login(t);
+	int64_t wait_ms = t->not_before_ms - now_boot_ms();
+
+	if (l && !login_is_usable(l) && !t->mint && !t->probing && !t->fresh) {
+		login_why_unusable(l, err);
+		return true;
+	}
+	if (t->mint || t->probing || t->fresh || wait_ms <= 0 ||
+	    !t->last_error.code)
+		return false;
+	if (tb_error_is_transient(&t->last_error) &&
+	    wait_ms <= WORTH_WAITING_MS)
+		return false;
+	*err = t->last_error;
+	err->retry_after_ms = wait_ms;
+	return true;
+}
+
+static void
+token_on_answer(void *arg)
+{
+	struct token *t = arg;
+	struct tb_error err = TB_ERROR_INIT;
+	struct broker_waiter *w;
+
+	while ((w = waiter_next(t, true)))
+		waiter_answer(t, w, NULL);
+	if (!token_is_wanted(t))
+		return;
+	if (token_refuses_now(t, &err))
+		token_waiters_fail(t, &err);
+	else
+		token_mint_now(t);
+}
+
+void
+token_answer_soon(struct token *t)
+{
+	if (!TAILQ_EMPTY(&t->waiters))
+		loop_task_post(&t->answer);
+}
+
+static struct broker_waiter *
+token_add_waiter(struct token *t, uint64_t newer_than, int64_t min_valid_s,
+    bool starts, broker_waiter_fn *fn, void *arg)
+{
+	struct broker_waiter *w = xnew(struct broker_waiter);
+
+	w->token = t;
+	w->newer_than = newer_than;
+	w->min_valid_s = min_valid_s;
+	w->starts = starts;
+	w->fn = fn;
+	w->arg = arg;
+	TAILQ_INSERT_TAIL(&t->waiters, w, link);
+	loop_task_post(&t->answer);
+	return w;
+}
+
+struct broker_waiter *
+token_wait(struct token *t, uint64_t newer_than, int64_t min_valid_s,
+    broker_waiter_fn *fn, void *arg)
+{
+	return token_add_waiter(t, newer_than, min_valid_s, newer_than == 0,
+	    fn, arg);
+}
+
+struct broker_waiter *
+token_rotate(struct token *t, broker_waiter_fn *fn, void *arg)
+{
+	/* an operator who asks now need not wait for a back-off */
+	t->not_before_ms = 0;
+	return token_add_waiter(t, t->current ? t->current->number : 0, 0,
+	    true, fn, arg);
+}
+
+void
+broker_wait_cancel(struct broker_waiter **wp)
+{
+	struct broker_waiter *w = STEAL(*wp);
+
+	if (!w)
+		return;
+	if (w->token)
+		TAILQ_REMOVE(&w->token->waiters, w, link);
+	free(w);
+}
+
+void
+token_waiters_init(struct token *t)
+{
+	TAILQ_INIT(&t->waiters);
+	loop_task_init(&t->answer, t->env.loop, token_on_answer, t);
+}
+
+/* The token goes away. Those who wait are told, so that nobody waits for
+ * something that is not there. */
+void
+token_waiters_orphan(struct token *t)
+{
+	struct tb_error err = TB_ERROR_INIT;
+	struct broker_waiter *w;
+
+	tb_error_set(&err, TB_E_BADREQ, "the token is not configured any more");
+	loop_task_cancel(&t->answer);
+	while ((w = TAILQ_FIRST(&t->waiters)))
+		waiter_answer(t, w, &err);
+}
