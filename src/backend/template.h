@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * template - {word} in configured URLs and JSON bodies. A placeholder is a
+ * brace, lower-case letters and underscores, a brace; every other brace is
+ * literal, since JSON is full of them. Values are encoded for the place they
+ * go to and are never looked at again, so none can inject anything.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+struct strbuf;
+struct tb_error;
+
+struct template_var {
+	const char *word;
+	const char *value; /* NULL: a known word without a value here */
+};
+
+/* At load: is every placeholder known, and has it a value? TB_E_CONFIG names
+ * the one that is not. */
+int template_check(const char *text, const struct template_var *vars,
+    size_t n_vars, struct tb_error *err);
+bool template_uses(const char *text, const char *word);
+
+/* Values percent-encoded. */
+void template_url(struct strbuf *out, const char *text,
+    const struct template_var *vars, size_t n_vars);
+/* Values as the content of a JSON string; its quotes are the template's. */
+void template_json(struct strbuf *out, const char *text,
+    const struct template_var *vars, size_t n_vars);
