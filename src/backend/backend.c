@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * backend - the table of types, the life of the structs that cross it, and the
+ * verdicts that no type should word for itself: above all when a token may
+ * exist upstream that we do not know (uncertain), because somebody has to go
+ * and look for it.
+ */
+#include "backend/backend_int.h"
+
+#include <jansson.h>
+
+#include "backend/http_template.h"
+#include "backend/import.h"
+#include "backend/influxdb_mgmt.h"
+#include "backend/oauth_access.h"
+#include "base/strbuf.h"
+#include "lib/jsonx.h"
+
+#define BACKEND_TEXT_MAX 160
+/* Longer than a UUID, shorter than any token known to us. */
+#define BACKEND_WORD_MAX 40
+
+/* Sorted: backend_type_names() shows them in this order. */
+static const struct backend_ops *const backend_types[] = {
+	&http_template_ops,
+	&import_ops,
+	&influxdb_mgmt_clustered_ops,
+	&influxdb_mgmt_dedicated_ops,
+	&oauth_access_ops,
+};
+
+const struct backend_ops *
+backend_find(const char *type)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(backend_types); i++) {
+		if (streq(backend_types[i]->type, type))
+			return backend_types[i];
+	}
+	return NULL;
+}
+
+const char *
+backend_type_names(void)
+{
+	static char names[256];
+	size_t len = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(backend_types); i++)
+		len += (size_t)snprintf(names + len, sizeof(names) - len,
+		    "%s%s", i ? ", " : "", backend_types[i]->type);
+	return names;
+}
+
+const char *
+backend_verb_name(enum backend_verb verb)
+{
+	switch (verb) {
+	case BACKEND_MINT:
+		return "mint";
+	case BACKEND_LIST:
+		return "list";
+	case BACKEND_REVOKE:
+		return "revoke";
+	case BACKEND_PROBE:
+		return "probe";
+	}
+	return "?";
+}
+
+/* ---------------------------------------------------------------- structs */
+
+static void
+backend_template_clear(struct backend_template *t)
+{
+	free(t->method);
+	free(t->url);
+	free(t->body);
+}
+
+void
+backend_conf_free(struct backend_conf *c)
+{
+	if (!c)
+		return;
+	free(c->name);
+	free(c->where);
+	free(c->login);
+	free(c->management_token);
+	free(c->base_url);
+	free(c->account_id);
+	free(c->cluster_id);
+	free(c->tokens_path);
+	free(c->auth_scheme);
+	free(c->expiration_type);
+	free(c->management_driver);
+	backend_template_clear(&c->mint);
+	backend_template_clear(&c->list);
+	backend_template_clear(&c->revoke);
+	backend_template_clear(&c->probe);
+	free(c->token_pointer);
+	free(c->id_pointer);
+	free(c->expires_pointer);
+	free(c->list_pointer);
+	free(c->list_id_pointer);
+	free(c->list_description_pointer);
+	free(c->list_revoked_pointer);
+	free(c->list_created_pointer);
+	free(c->probe_url);
+	free(c->ca_file);
+	free(c->tls_cert_file);
+	free(c->tls_key_file);
+	free(c);
+}
+
+void
+backend_recipe_clear(struct backend_recipe *r)
+{
+	for (size_t i = 0; i < r->n_permissions; i++) {
+		free(r->permissions[i].action);
+		free(r->permissions[i].resource);
+	}
+	free(r->permissions);
+	*r = (struct backend_recipe){ .kind = BACKEND_KIND_DATABASE };
+}
+
+void
+backend_run_clear(struct backend_run *run)
+{
+	secret_clear(&run->bearer);
+	secret_clear(&run->value);
+	secret_clear(&run->token);
+	free(run->description);
+	free(run->token_id);
+	free(run->minted_id);
+	for (size_t i = 0; i < run->n_listed; i++) {
+		free(run->listed[i].id);
+		free(run->listed[i].description);
+	}
+	free(run->listed);
+	*run = (struct backend_run){ .verb = BACKEND_MINT };
+}
+
+/* ---------------------------------------------------------------- requests */
+
+void
+backend_prepare(const struct backend_run *run, const char *method,
+    struct strbuf *url, struct http_request *request)
+{
+	struct secret alone _cleanup_(secret_clear) = SECRET_INIT;
+	const struct secret *bearer = run->verb == BACKEND_PROBE ?
+	    &run->value :
+	    &run->bearer;
+	const char *scheme = run->conf->auth_scheme;
+
+	request->method = method;
+	request->url = strbuf_steal(url);
+	http_request_header(request, "Accept", "application/json");
+	if (secret_is_empty(bearer)) {
+		return; /* a client certificate pays */
+	} else if (streq(scheme, "none")) {
+		secret_dup(&alone, bearer);
+		http_request_header_secret(request, "Authorization", &alone);
+	} else {
+		http_request_bearer(request, scheme ? scheme : "Bearer",
+		    bearer);
+	}
+}
+
+/* ---------------------------------------------------------------- replies */
+
+/* The words of an error body, borrowed from root; NULL when there are none. */
+static const char *
+backend_find_text(json_t *root)
+{
+	static const char *const pointers[] = { "/message", "/error/message",
+		"/error_description", "/detail", "/error", "/title", "/code" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(pointers); i++) {
+		const char *text = json_string_value(
+		    jsonx_pointer(root, pointers[i]));
+
+		if (text && *text)
+			return text;
+	}
+	return NULL;
+}
+
+/* Others' words for our log: one line of plain ASCII, cut, and without the
+ * long words that a token could be (services like to quote what they refuse).
+ */
+static void
+backend_clean(struct strbuf *out, const char *text)
+{
+	while (*text && out->len < BACKEND_TEXT_MAX) {
+		size_t n = strcspn(text, " \t\r\n\"'`,;:()<>[]{}");
+
+		if (n >= BACKEND_WORD_MAX) {
+			strbuf_adds(out, "...");
+			text += n;
+			continue;
+		}
+		for (n += !n; n; n--, text++)
+			strbuf_addc(out,
+			    *text >= ' ' && *text <= '~' ? *text : '?');
+	}
+}
+
+int
+backend_reply_error(const struct http_reply *reply, const char *what,
+    struct tb_error *err)
+{
+	struct tb_error unreadable = TB_ERROR_INIT;
+	json_t *root _cleanup_json_ = jsonx_parse_object(&reply->body,
+	    &unreadable);
+	const char *text = root ? backend_find_text(root) : NULL;
+	struct strbuf clean _cleanup_(strbuf_clear) = STRBUF_INIT;
+	bool again = reply->status == 429 || reply->status >= 500;
+
+	if (text)
+		backend_clean(&clean, text);
+	else if (reply->status >= 300 && reply->status < 400)
+		strbuf_adds(&clean, "redirects are not followed");
+	else if (streq(reply->content_type, "text/html"))
+		strbuf_adds(&clean, "an HTML page");
+	tb_error_set(err, again ? TB_E_TRANSIENT : TB_E_UPSTREAM,
+	    "%s: HTTP %d%s%s", what, reply->status, clean.len ? ": " : "",
+	    strbuf_str(&clean));
+	err->retry_after_ms = reply->retry_after_ms;
+	return -1;
+}
+
+/* May a mint answered with this have made a token? 4xx says no. 307 and 308
+ * ask for the same request elsewhere; any other redirect may follow a deed. */
+static bool
+backend_may_have_minted(int status)
+{
+	return !(status >= 400 && status < 500) && status != 307 &&
+	    status != 308;
+}
+
+enum backend_next
+backend_refused(struct backend_run *run, const struct http_reply *reply,
+    struct tb_error *err)
+{
+	backend_reply_error(reply, backend_verb_name(run->verb), err);
+	run->unauthorized = reply->status == 401;
+	run->uncertain = run->verb == BACKEND_MINT &&
+	    backend_may_have_minted(reply->status);
+	return BACKEND_FAILED;
+}
+
+enum backend_next
+backend_unusable(struct backend_run *run, struct tb_error *err)
+{
+	tb_error_wrap(err, "%s", backend_verb_name(run->verb));
+	run->uncertain = run->verb == BACKEND_MINT;
+	return BACKEND_FAILED;
+}
+
+enum backend_next
+backend_revoked(struct backend_run *run, const struct http_reply *reply,
+    struct tb_error *err)
+{
+	switch (reply->status) {
+	case 200:
+	case 202:
+	case 204:
+	case 404: /* gone already */
+	case 410:
+		return BACKEND_DONE;
+	}
+	return backend_refused(run, reply, err);
+}
+
+enum backend_next
+backend_probed(struct backend_run *run, const struct http_reply *reply)
+{
+	if (reply->status >= 200 && reply->status < 300)
+		run->probe = BACKEND_PROBE_YES;
+	else if (reply->status == 401 || reply->status == 403)
+		run->probe = BACKEND_PROBE_NOT_YET;
+	else
+		run->probe = BACKEND_PROBE_UNCLEAR;
+	return BACKEND_DONE;
+}

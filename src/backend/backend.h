@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * backend - services that mint tokens, behind one table. A type is one file
+ * with one struct backend_ops: pure steps that turn the last reply into the
+ * next request or the result. backend_call drives the steps over lib/http.
+ *
+ * A new service is one file, one row in backend.c, one test, one manual
+ * section. A step never waits, never logs, never stores; it sees the payer's
+ * bearer only to put it into a request.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/secret.h"
+#include "base/tb_error.h"
+#include "lib/http.h"
+
+struct backend_call;
+struct backend_run;
+struct loop;
+
+enum backend_kind {
+	BACKEND_KIND_DATABASE,   /* least privilege: data access */
+	BACKEND_KIND_MANAGEMENT, /* all-powerful */
+	BACKEND_KIND_ACCESS,     /* the login's own access token (oauth) */
+	BACKEND_KIND_CUSTOM,     /* whatever an http template mints */
+};
+
+/* A request template of the http driver; strings owned, NULL: not offered. */
+struct backend_template {
+	char *method; /* POST, GET, DELETE, PUT, PATCH; NULL: by verb */
+	char *url;    /* {id}, {account_id}, {cluster_id}: percent-encoded in;
+	               * "/..." is behind base_url */
+	char *body;   /* {description}, {expires_at}, {lifetime_s}, ...: JSON */
+	              /* string content; NULL: no body */
+};
+
+/* Filled by conf ([backend NAME]); immutable. */
+struct backend_conf {
+	char *name;
+	char *where; /* "file:line" of the section, for messages */
+	const struct backend_ops *ops; /* by type */
+	char *login;            /* payer: a login's access token ... */
+	char *management_token; /* ... or a [token] the broker holds */
+	char *base_url;
+	char *account_id, *cluster_id;
+	char *tokens_path; /* template, default by type */
+	char *auth_scheme; /* "Bearer"; "none": the token alone */
+	char *expiration_type; /* "omit" (default) or "datetime" */
+	char *management_driver; /* "import" (default), "http" */
+	struct backend_template mint, list, revoke, probe; /* http driver */
+	char *token_pointer, *id_pointer, *expires_pointer; /* RFC 6901 */
+	char *list_pointer, *list_id_pointer, *list_description_pointer;
+	char *list_revoked_pointer, *list_created_pointer;
+	char *probe_url;    /* database tokens: {database}; NULL: none */
+	char *ca_file, *tls_cert_file, *tls_key_file;
+	bool tls_insecure;
+	bool allow_insecure_loopback;
+	int64_t timeout_ms;
+};
+void backend_conf_free(struct backend_conf *c);
+
+/* What one token recipe wants of a backend; part of struct token_conf. */
+struct backend_recipe {
+	enum backend_kind kind;
+	struct {
+		char *action;   /* "read" or "write" */
+		char *resource; /* database, or "*" */
+	} *permissions;
+	size_t n_permissions;
+	bool allow_full_access;
+};
+void backend_recipe_clear(struct backend_recipe *r);
+
+enum backend_verb {
+	BACKEND_MINT,
+	BACKEND_LIST,   /* for settling: what is alive upstream */
+	BACKEND_REVOKE,
+	BACKEND_PROBE,  /* does this value work yet? */
+};
+enum {
+	BACKEND_CAN_LIST = 1 << 0,
+	BACKEND_CAN_REVOKE = 1 << 1,
+	BACKEND_CAN_PROBE = 1 << 2,
+	BACKEND_NEEDS_PAYER = 1 << 3, /* a bearer is needed for its calls */
+	BACKEND_NO_MINT = 1 << 4,     /* values come by import only */
+	BACKEND_VALUE_IS_BEARER = 1 << 5, /* oauth: releases the bearer itself */
+};
+
+enum backend_next {
+	BACKEND_SEND,   /* *request is filled: send it, then step again */
+	BACKEND_DONE,   /* run holds the result */
+	BACKEND_FAILED, /* err is set; run->uncertain says what may exist */
+};
+
+enum backend_probe { BACKEND_PROBE_YES, BACKEND_PROBE_NOT_YET,
+	BACKEND_PROBE_UNCLEAR };
+
+struct backend_listed {
+	char *id, *description;
+	int64_t created_at; /* epoch seconds, 0 = not said */
+	bool dead;          /* revoked or expired */
+};
+
+/* One call in progress: inputs by the caller, then the step's own state, then
+ * the result. */
+struct backend_run {
+	/* in */
+	enum backend_verb verb;
+	const struct backend_conf *conf;
+	const struct backend_recipe *recipe;
+	struct secret bearer;      /* of the payer; empty when none is needed */
+	int64_t bearer_expires_at; /* epoch seconds, 0 = not known */
+	char *description;         /* mint: never empty, holds the nonce */
+	int64_t expires_at;        /* mint: epoch seconds, never 0 */
+	int64_t now_s;
+	char *token_id;            /* revoke */
+	struct secret value;       /* probe */
+	/* the step's own */
+	int step;
+	/* out */
+	bool uncertain; /* mint failed, but a token may exist upstream */
+	bool unauthorized; /* the payer's bearer was refused (401) */
+	struct secret token;
+	char *minted_id;
+	int64_t minted_expires_at; /* 0: not said, expires_at holds */
+	struct backend_listed *listed;
+	size_t n_listed;
+	enum backend_probe probe;
+};
+void backend_run_clear(struct backend_run *run);
+
+struct backend_ops {
+	const char *type; /* as in the configuration */
+	/* Capabilities, which may depend on configuration and recipe. recipe
+	 * may be NULL (the backend alone). */
+	unsigned (*caps)(const struct backend_conf *,
+	    const struct backend_recipe *);
+	/* At load: is this backend complete? TB_E_CONFIG, without file:line
+	 * (conf adds it). */
+	int (*check)(const struct backend_conf *, struct tb_error *err);
+	/* At load: can this backend mint that recipe? */
+	int (*check_recipe)(const struct backend_conf *,
+	    const struct backend_recipe *, struct tb_error *err);
+	/* reply is NULL on the first step. request is initialised. */
+	enum backend_next (*step)(struct backend_run *run,
+	    const struct http_reply *reply, struct http_request *request,
+	    struct tb_error *err);
+};
+
+/* NULL when there is no such type. */
+const struct backend_ops *backend_find(const char *type);
+/* "influxdb-clustered, influxdb-dedicated, ..." for messages. */
+const char *backend_type_names(void);
+
+/* Operation (contract: lib/http.h). run is taken (moved out of *run); done
+ * gets it back, borrowed, its secrets may be moved. err NULL: BACKEND_DONE. */
+typedef void backend_done_fn(void *arg, struct backend_run *run,
+    const struct tb_error *err);
+struct backend_call *backend_call_start(struct loop *loop, struct http *http,
+    struct backend_run *run, backend_done_fn *done, void *arg);
+void backend_call_cancel(struct backend_call **call);
+
+/* For the steps: an error from an unhappy reply ("HTTP 403: text"), with
+ * TB_E_TRANSIENT for 429 and 5xx, TB_E_UPSTREAM else; takes message from
+ * {"code","message"} or {"error"} bodies, cleaned and cut. Always -1. */
+int backend_reply_error(const struct http_reply *reply, const char *what,
+    struct tb_error *err);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * backend_int - what the types share: the head of a request and the verdict on
+ * a reply. For src/backend only.
+ */
+#include "backend/backend.h"
+
+struct strbuf;
+
+/* Method, URL (emptied) and the headers all have. The payer's bearer, or for
+ * a probe the probed value itself, becomes Authorization. method: literal. */
+void backend_prepare(const struct backend_run *run, const char *method,
+    struct strbuf *url, struct http_request *request);
+
+/* An unhappy reply: sets err, unauthorized, uncertain. BACKEND_FAILED. */
+enum backend_next backend_refused(struct backend_run *run,
+    const struct http_reply *reply, struct tb_error *err);
+/* A reply of success whose content cannot be used; err is set already. */
+enum backend_next backend_unusable(struct backend_run *run,
+    struct tb_error *err);
+/* Complete verdicts, where the status says it all. */
+enum backend_next backend_revoked(struct backend_run *run,
+    const struct http_reply *reply, struct tb_error *err);
+enum backend_next backend_probed(struct backend_run *run,
+    const struct http_reply *reply);
+
+/* "mint", "list", "revoke", "probe" */
+const char *backend_verb_name(enum backend_verb verb);
