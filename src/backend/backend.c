@@ -214,28 +214,34 @@ backend_reply_error(const struct http_reply *reply, const char *what,
 	    &unreadable);
 	const char *text = root ? backend_find_text(root) : NULL;
 	struct strbuf clean _cleanup_(strbuf_clear) = STRBUF_INIT;
-	bool again = reply->status == 429 || reply->status >= 500;
+	enum tb_errc code = TB_E_UPSTREAM;
 
+	/* 429 and 503 say that nothing was done; of the others nobody knows */
+	if (reply->status == 429 || reply->status == 503)
+		code = TB_E_BUSY;
+	else if (reply->status >= 500)
+		code = TB_E_TRANSIENT;
 	if (text)
 		backend_clean(&clean, text);
 	else if (reply->status >= 300 && reply->status < 400)
 		strbuf_adds(&clean, "redirects are not followed");
 	else if (streq(reply->content_type, "text/html"))
 		strbuf_adds(&clean, "an HTML page");
-	tb_error_set(err, again ? TB_E_TRANSIENT : TB_E_UPSTREAM,
+	tb_error_set(err, code,
 	    "%s: HTTP %d%s%s", what, reply->status, clean.len ? ": " : "",
 	    strbuf_str(&clean));
 	err->retry_after_ms = reply->retry_after_ms;
 	return -1;
 }
 
-/* May a mint answered with this have made a token? 4xx says no. 307 and 308
- * ask for the same request elsewhere; any other redirect may follow a deed. */
+/* May a mint answered with this have made a token? 4xx and 503 say no. 307 and
+ * 308 ask for the same request elsewhere; any other redirect may follow a
+ * deed. */
 static bool
 backend_may_have_minted(int status)
 {
 	return !(status >= 400 && status < 500) && status != 307 &&
-	    status != 308;
+	    status != 308 && status != 503;
 }
 
 enum backend_next

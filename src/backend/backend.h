@@ -164,7 +164,7 @@ struct backend_call *backend_call_start(struct loop *loop, struct http *http,
 void backend_call_cancel(struct backend_call **call);
 
 /* For the steps: an error from an unhappy reply ("HTTP 403: text"), with
- * TB_E_TRANSIENT for 429 and 5xx, TB_E_UPSTREAM else; takes message from
+ * TB_E_BUSY for 429 and 503, TB_E_TRANSIENT for other 5xx, TB_E_UPSTREAM else; takes message from
  * {"code","message"} or {"error"} bodies, cleaned and cut. Always -1. */
 int backend_reply_error(const struct http_reply *reply, const char *what,
     struct tb_error *err);

@@ -377,6 +377,7 @@ login_on_written_ahead(void *arg, const struct tb_error *err)
 		why = *err;
 		tb_error_wrap(&why, "the refresh token was not used, because "
 		    "the attempt cannot be written down");
+		why.code = TB_E_UNREACHED; /* space comes back: try again */
 		login_retry_later(l, &why);
 		return;
 	}

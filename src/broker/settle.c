@@ -247,6 +247,12 @@ settle_cancel(struct settle **sp)
 		settle_free(s);
 }
 
+bool
+settle_is_blind(const struct settle *s)
+{
+	return s->unsettled;
+}
+
 uint64_t
 settle_generation(const struct settle *s)
 {

@@ -324,8 +324,10 @@ token_make_plan(struct token *t)
 
 	TAILQ_FOREACH(g, &t->gens, link)
 		next = MIN2(next, g->expires_at);
+	/* After a failure the retry timer or the login's return is what is
+	 * waited for; a deadline in the past would spin. */
 	if (t->current && token_may_renew(t) && !t->mint && !t->fresh &&
-	    !t->probing) {
+	    !t->probing && !t->last_error.code) {
 		at = streq(t->current->recipe, t->recipe) ?
 		    token_renew_at(t, t->current) : now;
 		if (at > now || token_renewal_is_due(t))

@@ -31,8 +31,10 @@
 /* Documented activation takes minutes; longer than this is worth a line. */
 #define PROBE_SLOW_MS (10 * 60 * 1000)
 #define SAVE_AGAIN_MS 1000
-/* This many uncertain mints of one token, and no further one is made. */
-#define MAX_UNSETTLED 3
+/* This many uncertain mints of one token, and no further one is made: few
+ * where nobody can look what became of them, more where they are settled. */
+#define MAX_BLIND 3
+#define MAX_SETTLING 16
 /* A holder's complaint is looked into once per generation and minute. */
 #define CHECK_INTERVAL_MS 60000
 
@@ -85,15 +87,17 @@ token_on_retry(void *arg)
 		token_mint_now(t);
 }
 
-static unsigned
-token_count_unsettled(const struct token *t)
+static bool
+token_is_capped(const struct token *t)
 {
 	struct settling *s;
-	unsigned n = 0;
+	unsigned blind = 0, n = 0;
 
-	TAILQ_FOREACH(s, &t->settlings, link)
+	TAILQ_FOREACH(s, &t->settlings, link) {
 		n++;
-	return n;
+		blind += settle_is_blind(s->op);
+	}
+	return blind >= MAX_BLIND || n >= MAX_SETTLING;
 }
 
 /* -------------------------------------------------------------- minting */
@@ -144,10 +148,9 @@ token_mint_now(struct token *t)
 		token_waiters_fail(t, &err);
 		return;
 	}
-	if (token_count_unsettled(t) >= MAX_UNSETTLED) {
-		tb_error_set(&err, TB_E_LIMIT, "%d mints of token '%s' are "
-		    "unsettled; see: tokenbrokerctl status", MAX_UNSETTLED,
-		    t->tc->name);
+	if (token_is_capped(t)) {
+		tb_error_set(&err, TB_E_LIMIT, "too many mints of token '%s' "
+		    "are unsettled; see: tokenbrokerctl status", t->tc->name);
 		token_retry_later(t, &err);
 		return;
 	}
@@ -387,7 +390,10 @@ token_on_settled(void *arg, struct settle *op)
 	(void)op;
 	TAILQ_REMOVE(&t->settlings, s, link);
 	free(s);
-	token_answer_soon(t);
+	if (t->last_error.code == TB_E_LIMIT) {
+		t->not_before_ms = 0;
+		loop_timer_set(&t->retry, 0);
+	}
 }
 
 void

@@ -212,11 +212,11 @@ static const struct {
 	{ "403", 403, "{\"code\":403,\"message\":\"Admin only\"}",
 	    TB_E_UPSTREAM, false, false, "mint: HTTP 403: Admin only" },
 	{ "409", 409, "{}", TB_E_UPSTREAM, false, false, "mint: HTTP 409" },
-	{ "429", 429, "{\"error\":\"slow down\"}", TB_E_TRANSIENT, false,
+	{ "429", 429, "{\"error\":\"slow down\"}", TB_E_BUSY, false,
 	    false, "mint: HTTP 429: slow down" },
 	{ "500", 500, "{\"code\":500,\"message\":\"oops\"}", TB_E_TRANSIENT,
 	    true, false, "mint: HTTP 500: oops" },
-	{ "503, empty", 503, "", TB_E_TRANSIENT, true, false,
+	{ "503, empty", 503, "", TB_E_BUSY, false, false,
 	    "mint: HTTP 503" },
 };
 
@@ -427,7 +427,7 @@ test_revoke_answers(void **state)
 		{ 400, TB_E_UPSTREAM, false },
 		{ 401, TB_E_UPSTREAM, true },
 		{ 403, TB_E_UPSTREAM, false },
-		{ 429, TB_E_TRANSIENT, false },
+		{ 429, TB_E_BUSY, false },
 		{ 500, TB_E_TRANSIENT, false },
 	};
 
@@ -517,7 +517,7 @@ test_reply_error(void **state)
 		    TB_E_UPSTREAM },
 		{ 502, "text/html", "<html>secret</html>",
 		    "x: HTTP 502: an HTML page", TB_E_TRANSIENT },
-		{ 429, "text/plain", "", "x: HTTP 429", TB_E_TRANSIENT },
+		{ 429, "text/plain", "", "x: HTTP 429", TB_E_BUSY },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See fake_state.h. Order is kept: results come in the order of the puts.
+ */
+#include "fake_state.h"
+
+#include <sys/queue.h>
+
+#include "base/tb_error.h"
+
+struct fake_record {
+	char *kind, *name, *plain;
+};
+
+struct writer_item {
+	TAILQ_ENTRY(writer_item) link;
+	store_done_fn *done;
+	void *arg;
+	bool fails;
+	bool deletes;
+	struct fake_record rec;
+};
+
+static struct {
+	TAILQ_HEAD(, writer_item) open;
+	struct loop_task task;
+	bool hold, ready;
+	unsigned fail;
+	size_t puts;
+	struct fake_record recs[64];
+	size_t n_recs;
+	size_t audits[AUDIT_ADMIN + 1];
+	bool strict;
+} fake;
+
+struct store {
+	int dummy;
+};
+
+static void
+record_free(struct fake_record *r)
+{
+	free(r->kind);
+	free(r->name);
+	free(r->plain);
+}
+
+static struct fake_record *
+record_find(const char *kind, const char *name)
+{
+	for (size_t i = 0; i < fake.n_recs; i++) {
+		if (streq(fake.recs[i].kind, kind) &&
+		    streq(fake.recs[i].name, name))
+			return &fake.recs[i];
+	}
+	return NULL;
+}
+
+static void
+record_drop(const char *kind, const char *name)
+{
+	struct fake_record *r = record_find(kind, name);
+
+	if (!r)
+		return;
+	record_free(r);
+	*r = fake.recs[--fake.n_recs];
+}
+
+static void
+record_set(const char *kind, const char *name, const char *plain)
+{
+	record_drop(kind, name);
+	if (fake.n_recs == ARRAY_SIZE(fake.recs))
+		abort();
+	fake.recs[fake.n_recs++] = (struct fake_record){ xstrdup(kind),
+		xstrdup(name), xstrdup(plain) };
+}
+
+static void
+on_task(void *arg)
+{
+	struct tb_error err = TB_ERROR_INIT;
+	struct writer_item *item;
+
+	while (!fake.hold && (item = TAILQ_FIRST(&fake.open))) {
+		TAILQ_REMOVE(&fake.open, item, link);
+		if (item->fails)
+			tb_error_set(&err, TB_E_IO, "no space left on device");
+		else if (item->deletes)
+			record_drop(item->rec.kind, item->rec.name);
+		else
+			record_set(item->rec.kind, item->rec.name,
+			    item->rec.plain);
+		if (item->done)
+			item->done(item->arg, item->fails ? &err : NULL);
+		record_free(&item->rec);
+		free(item);
+	}
+}
+
+void
+fake_state_init(struct loop *loop)
+{
+	TAILQ_INIT(&fake.open);
+	loop_task_init(&fake.task, loop, on_task, NULL);
+	fake.ready = true;
+}
+
+void
+fake_state_reset(void)
+{
+	struct writer_item *item;
+
+	while (fake.ready && (item = TAILQ_FIRST(&fake.open))) {
+		TAILQ_REMOVE(&fake.open, item, link);
+		record_free(&item->rec);
+		free(item);
+	}
+	for (size_t i = 0; i < fake.n_recs; i++)
+		record_free(&fake.recs[i]);
+	if (fake.ready)
+		loop_task_cancel(&fake.task);
+	memset(&fake, 0, sizeof(fake));
+}
+
+void
+fake_state_seed(const char *kind, const char *name, const char *plain)
+{
+	record_set(kind, name, plain);
+}
+
+const char *
+fake_state_record(const char *kind, const char *name)
+{
+	struct fake_record *r = record_find(kind, name);
+
+	return r ? r->plain : NULL;
+}
+
+size_t
+fake_state_puts(void)
+{
+	return fake.puts;
+}
+
+void
+fake_state_fail(unsigned n)
+{
+	fake.fail = n;
+}
+
+void
+fake_state_hold(bool hold)
+{
+	fake.hold = hold;
+	if (!hold)
+		loop_task_post(&fake.task);
+}
+
+size_t
+fake_state_audits(enum audit_event event)
+{
+	return fake.audits[event];
+}
+
+static struct writer_item *
+put(const char *kind, const char *name, const char *plain, bool deletes,
+    store_done_fn *done, void *arg)
+{
+	struct writer_item *item = xnew(struct writer_item);
+
+	item->done = done;
+	item->arg = arg;
+	item->deletes = deletes;
+	if (fake.fail > 0 && !deletes) {
+		fake.fail--;
+		item->fails = true;
+	}
+	item->rec = (struct fake_record){ xstrdup(kind), xstrdup(name),
+		xstrdup(plain) };
+	TAILQ_INSERT_TAIL(&fake.open, item, link);
+	loop_task_post(&fake.task);
+	return item;
+}
+
+/* ------------------------------------------------------- state/store.h */
+
+struct store *
+store_open(struct writer *writer, struct seal *seal, store_found_fn *found,
+    void *arg, struct tb_error *err)
+{
+	struct secret plain = SECRET_INIT;
+
+	for (size_t i = 0; i < fake.n_recs; i++) {
+		secret_set_str(&plain, fake.recs[i].plain);
+		found(arg, fake.recs[i].kind, fake.recs[i].name, &plain);
+		secret_clear(&plain);
+	}
+	return xnew(struct store);
+}
+
+void
+store_close(struct store *s)
+{
+	free(s);
+}
+
+struct writer_item *
+store_put(struct store *s, const char *kind, const char *name,
+    struct secret *plain, store_done_fn *done, void *arg)
+{
+	struct writer_item *item = put(kind, name, secret_reveal(plain), false,
+	    done, arg);
+
+	fake.puts++;
+	secret_clear(plain);
+	return item;
+}
+
+struct writer_item *
+store_delete(struct store *s, const char *kind, const char *name,
+    store_done_fn *done, void *arg)
+{
+	return put(kind, name, "", true, done, arg);
+}
+
+void
+store_get_stats(const struct store *s, struct store_stats *out)
+{
+	*out = (struct store_stats){ .records = fake.n_recs };
+}
+
+/* ------------------------------------------------------ state/writer.h */
+
+void
+writer_forget(struct writer_item **item)
+{
+	if (*item)
+		(*item)->done = NULL;
+	*item = NULL;
+}
+
+int
+writer_health(const struct writer *w, struct tb_error *err)
+{
+	return 0;
+}
+
+void
+writer_get_stats(const struct writer *w, struct writer_stats *out)
+{
+	*out = (struct writer_stats){ .items = 0 };
+}
+
+/* ------------------------------------------------------- state/audit.h */
+
+bool
+audit_is_strict(const struct audit *a)
+{
+	return fake.strict;
+}
+
+void
+audit_set_strict(struct audit *a, bool strict)
+{
+	fake.strict = strict;
+}
+
+struct writer_item *
+audit_before(struct audit *a, const struct audit_rec *rec,
+    writer_done_fn *done, void *arg)
+{
+	fake.audits[rec->event]++;
+	return fake.strict ? put("audit", "", "", true, done, arg) : NULL;
+}
+
+struct writer_item *
+audit_durable(struct audit *a, const struct audit_rec *rec,
+    writer_done_fn *done, void *arg)
+{
+	fake.audits[rec->event]++;
+	return done ? put("audit", "", "", true, done, arg) : NULL;
+}
+
+void
+audit_note(struct audit *a, const struct audit_rec *rec)
+{
+	fake.audits[rec->event]++;
+}
+
+void
+audit_denied(struct audit *a, const struct audit_rec *rec)
+{
+	fake.audits[rec->event]++;
+}
