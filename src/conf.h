@@ -48,7 +48,7 @@ struct conf {
 
 /* path: the main file; PATH's directory + "/conf.d/" holds the drop-ins, read
  * in byte order of their names, "*.conf" only. NULL and err when anything is
- * wrong. */
+ * wrong. $TOKENBROKER_RUN_DIR replaces run_dir. */
 struct conf *conf_load(const char *path, struct tb_error *err);
 
 /* Counted: what is in flight at a reload ends with the configuration that it
@@ -59,8 +59,10 @@ void conf_unref(const struct conf *c);
 /* Writes the effective configuration, defaults included, in a form that
  * conf_load reads back to the same. No secret is in it: only paths are. */
 void conf_dump(const struct conf *c, FILE *out);
-/* One line per option "section key type default reload": for the lint that
- * holds the manual page against the table. */
+/* One line per option "section key type default reload help", tabs between:
+ * default is "-" when there is none and "required" when one must be given,
+ * reload is "reload" or "restart". For the lint that holds the manual page
+ * against the table. */
 void conf_list_options(FILE *out);
 
 const struct idp_conf *conf_login(const struct conf *c, const char *name);
