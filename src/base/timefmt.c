@@ -78,8 +78,11 @@ timefmt_parse_duration(const char *s, int64_t *ms)
 	do {
 		if (!read_number(&s, &n))
 			return false;
-		if (*s == '\0' && unit < 0) /* a bare number */
-			return !__builtin_mul_overflow(n, 1000, ms);
+		if (*s == '\0' && unit < 0) { /* a bare number */
+			if (__builtin_mul_overflow(n, 1000, &total))
+				return false;
+			break;
+		}
 		unit = read_unit(&s, unit);
 		if (unit < 0 ||
 		    __builtin_mul_overflow(n, units[unit].ms, &n) ||
