@@ -173,8 +173,10 @@ whole_number(const char *s, int64_t *out)
 		    __builtin_sub_overflow(v, *s - '0', &v))
 			return false;
 	/* Counted downwards, where there is room for the smallest one. */
-	return negative ? (*out = v, true) :
-	    !__builtin_sub_overflow(0, v, out);
+	if (!negative && v == INT64_MIN)
+		return false;
+	*out = negative ? v : -v;
+	return true;
 }
 
 /* A fraction is cut off: RFC 7519 allows one in times. Beyond 2^53 a double is
