@@ -13,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -132,6 +133,30 @@ def end_process(proc, sig=signal.SIGTERM, timeout=10.0):
     if proc.stdout:
         proc.stdout.close()
     return proc.returncode
+
+
+class Thread(threading.Thread):
+    """Runs a function; join() returns what it returned, or raises what it raised."""
+
+    def __init__(self, function):
+        super().__init__(daemon=True)
+        self.function = function
+        self.result = None
+        self.error = None
+        self.start()
+
+    def run(self):
+        try:
+            self.result = self.function()
+        except BaseException as error:  # shown by join()
+            self.error = error
+
+    def join(self, timeout=60):
+        super().join(timeout)
+        assert not self.is_alive(), "a thread did not end"
+        if self.error:
+            raise self.error
+        return self.result
 
 
 class Reply:
