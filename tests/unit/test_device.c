@@ -432,6 +432,21 @@ test_outage_is_outlasted(void **state)
 }
 
 static void
+test_second_outage_begins_anew(void **state)
+{
+	fake_http_push_error_for("/token", TB_E_UNREACHED, "down");
+	fake_http_push_error_for("/token", TB_E_UNREACHED, "down");
+	fake_http_push_error_for("/token", TB_E_UNREACHED, "down");
+	poll_answer(400, PENDING);
+	fake_http_push_error_for("/token", TB_E_UNREACHED, "down");
+	poll_answer(200, GRANT);
+	start_and_get_code();
+	fake_loop_advance(600 * 1000);
+	assert_string_equal(run.access, "at-1");
+	assert_in_range(at(6) - at(5), 5000, 10000);
+}
+
+static void
 test_outage_to_the_end(void **state)
 {
 	for (int i = 0; i < 100; i++)
@@ -559,6 +574,15 @@ expect_silence(void)
 }
 
 static void
+test_cancel_before_it_can_say_no(void **state)
+{
+	str_set(&fixture.idp->device_endpoint, NULL);
+	start();
+	cancel();
+	expect_silence();
+}
+
+static void
 test_cancel_while_asking(void **state)
 {
 	fake_http_push_json_for("/device", 200, CODE);
@@ -623,6 +647,7 @@ main(void)
 		T(test_wait_ends_with_the_code),
 		T(test_grant_that_arrives_after_the_end),
 		T(test_outage_is_outlasted),
+		T(test_second_outage_begins_anew),
 		T(test_outage_to_the_end),
 		T(test_silence_times_out),
 		T(test_retry_after_of_an_outage),
@@ -631,6 +656,7 @@ main(void)
 		T(test_never_reached_is_not_lost),
 		T(test_asking_fails),
 		T(test_endpoint_not_known),
+		T(test_cancel_before_it_can_say_no),
 		T(test_cancel_while_asking),
 		T(test_cancel_while_waiting),
 		T(test_cancel_while_polling),

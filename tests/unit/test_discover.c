@@ -11,8 +11,8 @@
 #define OAUTH \
 	"https://idp.example/.well-known/oauth-authorization-server/realms/r"
 #define META(rest) \
-	"{\"issuer\":\"" FIXTURE_ISSUER "\",\"device_authorization_endpoint\":" \
-	"\"" FIXTURE_DEVICE "\",\"token_endpoint\":\"" FIXTURE_TOKEN "\"," \
+	"{\"issuer\":\"" FIXTURE_ISSUER "\"," \
+	"\"device_authorization_endpoint\":\"" FIXTURE_DEVICE "\",\"token_endpoint\":\"" FIXTURE_TOKEN "\"," \
 	"\"revocation_endpoint\":\"" FIXTURE_REVOKE "\"," \
 	"\"jwks_uri\":\"" FIXTURE_JWKS "\"" rest "}"
 
@@ -199,7 +199,8 @@ test_endpoint_of_another_origin(void **state)
 	} rows[] = {
 		{ "token_endpoint", "https://evil.example/t", false },
 		{ "token_endpoint", "https://idp.example:8443/t", false },
-		{ "token_endpoint", "https://idp.example.evil.example/", false },
+		{ "token_endpoint", "https://idp.example.evil.example/",
+		    false },
 		{ "device_authorization_endpoint", "https://evil.example/d",
 		    false },
 		{ "revocation_endpoint", "https://evil.example/r", false },
@@ -240,6 +241,21 @@ test_explicit_endpoints_win(void **state)
 	assert_string_equal(fixture.idp->token_endpoint,
 	    "https://elsewhere.example/t");
 	assert_string_equal(fixture.idp->device_endpoint, FIXTURE_DEVICE);
+}
+
+static void
+test_configured_as_the_error_said(void **state)
+{
+	static const char doc[] =
+	    "{\"issuer\":\"" FIXTURE_ISSUER "\",\"token_endpoint\":"
+	    "\"https://elsewhere.example/t\"}";
+
+	fake_http_push_json(200, doc);
+	assert_int_equal(discover(DISCOVER_ENDPOINTS), TB_E_PROTO);
+	str_set(&fixture.conf.token_endpoint, "https://elsewhere.example/t");
+	idp_fixture_remake();
+	fake_http_push_json(200, doc);
+	assert_int_equal(discover(DISCOVER_ENDPOINTS), TB_OK);
 }
 
 static void
@@ -459,6 +475,7 @@ main(void)
 		T(test_another_issuer),
 		T(test_endpoint_of_another_origin),
 		T(test_explicit_endpoints_win),
+		T(test_configured_as_the_error_said),
 		T(test_all_explicit_needs_no_document),
 		T(test_discovery_off),
 		T(test_no_issuer),

@@ -87,7 +87,8 @@ test_auth_none(void **state)
 static void
 test_auth_basic(void **state)
 {
-	_cleanup_free_ char *path = idp_fixture_file("secret", "p:w ü%\n", 0600);
+	_cleanup_free_ char *path = idp_fixture_file("secret", "p:w ü%\n",
+	    0600);
 	struct http_request req _cleanup_(http_request_clear) =
 	    HTTP_REQUEST_INIT;
 	struct secret form _cleanup_(secret_clear) = SECRET_INIT;

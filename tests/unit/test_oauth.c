@@ -149,7 +149,7 @@ test_device_reply_variants(void **state)
 		int64_t expires, interval;
 		const char *uri, *complete;
 	} rows[] = {
-		/* oidc-provider: no interval; strings for numbers: in the wild */
+		/* oidc-provider has no interval; strings are in the wild */
 		{ CODE(URI ",\"expires_in\":\"900\""), 900, 5,
 		    "https://i.example/d", NULL },
 		{ CODE(URI ",\"expires_in\":900,\"interval\":\"7\""), 900, 7,

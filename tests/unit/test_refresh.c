@@ -165,6 +165,22 @@ test_endpoint_not_known(void **state)
 	assert_int_equal(fake_http_requests(), 0);
 }
 
+static void
+test_cancel_before_it_can_say_no(void **state)
+{
+	struct run r = { .err = TB_ERROR_INIT };
+	struct refresh *op;
+
+	str_set(&fixture.idp->token_endpoint, NULL);
+	start_run(&r);
+	op = r.probe.op;
+	refresh_cancel(&op);
+	assert_null(op);
+	op_expect_idle();
+	fake_loop_run_pending();
+	assert_int_equal(r.probe.done, 0);
+}
+
 int
 main(void)
 {
@@ -174,6 +190,7 @@ main(void)
 		OP_TEST(test_without_rotation),
 		OP_TEST(test_errors_and_no_retry),
 		OP_TEST(test_endpoint_not_known),
+		OP_TEST(test_cancel_before_it_can_say_no),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
