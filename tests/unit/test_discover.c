@@ -12,7 +12,8 @@
 	"https://idp.example/.well-known/oauth-authorization-server/realms/r"
 #define META(rest) \
 	"{\"issuer\":\"" FIXTURE_ISSUER "\"," \
-	"\"device_authorization_endpoint\":\"" FIXTURE_DEVICE "\",\"token_endpoint\":\"" FIXTURE_TOKEN "\"," \
+	"\"device_authorization_endpoint\":\"" FIXTURE_DEVICE "\"," \
+	"\"token_endpoint\":\"" FIXTURE_TOKEN "\"," \
 	"\"revocation_endpoint\":\"" FIXTURE_REVOKE "\"," \
 	"\"jwks_uri\":\"" FIXTURE_JWKS "\"" rest "}"
 
