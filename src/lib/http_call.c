@@ -104,8 +104,6 @@ on_head(char *line, size_t one, size_t len, void *arg)
 		call->head_too_large = true;
 		return 0;
 	}
-	if (call->reply.body.len)
-		return len;
 	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0) {
 		call->head_done = false;
 		call->reply.content_type[0] = '\0';

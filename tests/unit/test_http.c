@@ -236,6 +236,28 @@ test_methods_and_bodies(void **state)
 	}
 }
 
+/* A megabyte and more goes out at once: libcurl would ask first. */
+static void
+test_large_body(void **state)
+{
+	struct tiny_server_step step = { OK_REPLY, SERVER_CLOSE, 0 };
+	struct http_request req;
+	struct http_call *call;
+	const char *seen;
+
+	server = tiny_server_start(&step, 1, NULL);
+	req = request("http", tiny_server_port(server), "/");
+	req.method = "POST";
+	req.content_type = "text/plain";
+	memset(secret_alloc(&req.body, 1500000), 'b', 1500000);
+	start(&req, &call);
+	run(1);
+	assert_string_equal(take_trace(), "200 ");
+	seen = tiny_server_request(server, 0);
+	assert_null(strstr(seen, "Expect"));
+	assert_int_equal(strlen(strstr(seen, "\r\n\r\n") + 4), 1500000);
+}
+
 static void
 test_redirect_and_status(void **state)
 {
@@ -317,6 +339,8 @@ test_caps(void **state)
 	struct tiny_server_step chunked = { "HTTP/1.1 200 OK\r\n"
 	    "Transfer-Encoding: chunked\r\n\r\n"
 	    "8\r\n01234567\r\n3\r\n89a\r\n0\r\n\r\n", SERVER_CLOSE, 0 };
+	struct tiny_server_step slow = { "HTTP/1.1 200 OK\r\n"
+	    "Content-Length: 11\r\n\r\n", SERVER_HANG, 0 };
 	struct tiny_server_step head = { NULL, SERVER_CLOSE, 0 };
 	struct strbuf big = STRBUF_INIT;
 
@@ -328,6 +352,8 @@ test_caps(void **state)
 	assert_string_equal(once("GET", &chunked, 0, 10), "proto ");
 	assert_non_null(strstr(last_err.msg,
 	    ": the body is larger than 10 bytes"));
+	/* refused when it is announced, not when it has arrived */
+	assert_string_equal(once("GET", &slow, 2000, 10), "proto ");
 	strbuf_adds(&big, "HTTP/1.1 200 OK\r\n");
 	while (big.len < 70000)
 		strbuf_adds(&big, "X-Filler: 0123456789012345678901234567\r\n");
@@ -729,6 +755,7 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(test_get),
 		T(test_methods_and_bodies),
+		T(test_large_body),
 		T(test_redirect_and_status),
 		T(test_retry_after),
 		T(test_retry_after_by_our_clock),

@@ -55,6 +55,10 @@ test_origin_and_check(void **state)
 		    "http://[::ffff:127.0.0.1]: only https is allowed" },
 		{ "http://0.0.0.0/", "http://0.0.0.0",
 		    "http://0.0.0.0: only https is allowed" },
+		{ "http://126.0.0.1/", "http://126.0.0.1",
+		    "http://126.0.0.1: only https is allowed" },
+		{ "http://128.0.0.1/", "http://128.0.0.1",
+		    "http://128.0.0.1: only https is allowed" },
 		/* what other readers take for an address */
 		{ "http://127.1/", NULL, HOST },
 		{ "http://2130706433/", NULL, HOST },

@@ -18,10 +18,10 @@
 #include "base/util.h"
 
 #define REQUESTS_MAX 16
-#define REQUEST_SIZE 16384
+#define REQUEST_SIZE ((size_t)2 << 20)
 
 struct tiny_server {
-	const struct tiny_server_step *steps;
+	struct tiny_server_step *steps; /* a copy; the texts are not */
 	size_t n_steps;
 	SSL_CTX *tls;
 	int fd, port;
@@ -29,7 +29,7 @@ struct tiny_server {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	size_t n_connections, n_requests;
-	char requests[REQUESTS_MAX][REQUEST_SIZE];
+	char *requests[REQUESTS_MAX];
 };
 
 struct peer {
@@ -88,25 +88,25 @@ is_complete(const char *request)
 static bool
 read_request(struct tiny_server *s, struct peer *p)
 {
-	char buf[REQUEST_SIZE] = "";
+	char *buf = xcalloc(REQUEST_SIZE, 1);
 	size_t len = 0;
-	ssize_t n;
+	ssize_t n = 1;
 
-	while (!is_complete(buf)) {
-		if (!(p->ssl && SSL_pending(p->ssl)) &&
-		    !wait_readable(s, p->fd, 10000))
-			return false;
-		n = peer_read(p, buf + len, sizeof(buf) - 1 - len);
-		if (n <= 0)
-			return false;
-		len += (size_t)n;
-		buf[len] = '\0';
+	while (n > 0 && !is_complete(buf)) {
+		n = 0;
+		if ((p->ssl && SSL_pending(p->ssl)) ||
+		    wait_readable(s, p->fd, 10000))
+			n = peer_read(p, buf + len, REQUEST_SIZE - 1 - len);
+		len += (size_t)MAX2(n, 0);
+	}
+	if (n <= 0) {
+		free(buf);
+		return false;
 	}
 	pthread_mutex_lock(&s->lock);
 	assert(s->n_requests < REQUESTS_MAX);
-	memcpy(s->requests[s->n_requests++], buf, len + 1);
+	s->requests[s->n_requests++] = buf;
 	pthread_mutex_unlock(&s->lock);
-	explicit_bzero(buf, sizeof(buf));
 	return true;
 }
 
@@ -189,7 +189,8 @@ tiny_server_start(const struct tiny_server_step *steps, size_t n,
 {
 	struct tiny_server *s = xnew(struct tiny_server);
 
-	s->steps = steps;
+	s->steps = xcalloc(n, sizeof(*steps));
+	memcpy(s->steps, steps, n * sizeof(*steps));
 	s->n_steps = n;
 	if (cert_pem) {
 		s->tls = SSL_CTX_new(TLS_server_method());
@@ -245,6 +246,8 @@ tiny_server_request(struct tiny_server *s, size_t i)
 void
 tiny_server_stop(struct tiny_server *s)
 {
+	size_t i;
+
 	if (!s)
 		return;
 	close(s->stop[1]);
@@ -253,7 +256,11 @@ tiny_server_stop(struct tiny_server *s)
 	close(s->fd);
 	SSL_CTX_free(s->tls);
 	pthread_mutex_destroy(&s->lock);
-	explicit_bzero(s, sizeof(*s));
+	for (i = 0; i < s->n_requests; i++) {
+		explicit_bzero(s->requests[i], strlen(s->requests[i]));
+		free(s->requests[i]);
+	}
+	free(s->steps);
 	free(s);
 }
 
