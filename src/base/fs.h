@@ -18,7 +18,10 @@ int fs_read_text(const char *path, size_t cap, char **out,
     struct tb_error *err);
 
 /* tmp file in the same directory, write, fsync, rename, fsync(directory).
- * On failure the old file is untouched and the tmp file is removed. */
+ * On failure the old file is untouched and the tmp file is removed; only when
+ * the last step fails, the directory's fsync, is the new file there and it is
+ * unknown which one a power cut leaves. A crash in between leaves a
+ * ".NAME.RANDOM.tmp". */
 int fs_write_atomic(int dirfd, const char *name, mode_t mode,
     const void *bytes, size_t len, struct tb_error *err);
 

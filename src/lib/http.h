@@ -20,6 +20,7 @@
  * reused one closes before the first byte of a reply, measured), no proxy from the environment,
  * connect and total time-outs, a cap on the body. A reply with any HTTP
  * status is a reply; err means there is none. A body is a struct secret.
+ * What is not a GET gets a connection of its own and is sent at most once.
  */
 #include <stdbool.h>
 #include <stddef.h>

@@ -34,8 +34,11 @@ struct loop_task {
 	struct loop_task *next, **link; /* link != NULL: queued */
 };
 
+/* Also makes SIGPIPE ignored in the whole process. */
 struct loop *loop_new(struct tb_error *err);
-void loop_free(struct loop *loop); /* NULL is fine */
+/* Timers and tasks still set are forgotten; wakers must be gone. NULL is
+ * fine. */
+void loop_free(struct loop *loop);
 int loop_run(struct loop *loop, struct tb_error *err);
 void loop_stop(struct loop *loop);
 struct event_base *loop_base(struct loop *loop);
@@ -53,7 +56,8 @@ void loop_task_init(struct loop_task *t, struct loop *loop, loop_fn *fn,
 void loop_task_post(struct loop_task *t);
 void loop_task_cancel(struct loop_task *t);
 
-/* fn runs on the loop thread. One handler per signal. */
+/* fn runs on the loop thread. One handler per signal: a second one is refused
+ * (TB_E_BADREQ). */
 int loop_on_signal(struct loop *loop, int signo, loop_fn *fn, void *arg,
     struct tb_error *err);
 

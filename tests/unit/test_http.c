@@ -390,7 +390,7 @@ test_lost_replies(void **state)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(t); i++) {
-		assert_string_equal(once("POST", &t[i].step, 80, 0),
+		assert_string_equal(once("POST", &t[i].step, 100, 0),
 		    t[i].result);
 		if (t[i].step.after == SERVER_HANG)
 			assert_non_null(strstr(last_err.msg,

