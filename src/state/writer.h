@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * writer - the one thread that writes to disk. Sealed records and audit lines
+ * go through one ordered queue; what is queued when the thread comes by is
+ * made durable together (one sync for the lines of a group), then every `done`
+ * runs on the loop thread, in order. The loop never waits for a disk.
+ *
+ * An error is given to the done of each item it concerns. Order holds: an
+ * item is durable only after all items put before it are, or have failed.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+struct tb_error;
+struct writer;
+struct writer_item; /* opaque: valid until its done runs */
+
+typedef void writer_done_fn(void *arg, const struct tb_error *err);
+
+struct writer_env {
+	const char *state_dir; /* opened 0700, owned by us (or TB_E_IO) */
+	const char *log_dir;   /* 0750 */
+};
+
+struct writer_stats {
+	uint64_t items, groups, syncs, errors;
+	uint64_t lost; /* lines that never got into the log: failed (their done
+	                * was told), or not taken while the disk stalled */
+	size_t queued;
+};
+
+enum writer_kind {
+	WRITER_RECORD, /* replace file `name` in state_dir by bytes */
+	WRITER_DELETE, /* remove file `name` from state_dir */
+	WRITER_LINE,   /* append bytes to the audit log: one JSON object, no
+	                * newline; see state/chain.h for what is added */
+};
+
+struct writer_rec {
+	enum writer_kind kind;
+	char *name;           /* taken; NULL for WRITER_LINE */
+	unsigned char *bytes; /* taken, never secret in clear */
+	size_t len;
+	bool durable; /* WRITER_LINE: sync before done; records always are */
+};
+
+struct writer *writer_start(struct loop *loop, const struct writer_env *env,
+    struct tb_error *err);
+/* Writes out everything queued, runs no done, joins the thread. */
+void writer_stop(struct writer *w);
+
+/* rec's pointers are taken. Never fails: errors come to done. done may be
+ * NULL; there is nothing to forget then, and NULL is returned. */
+struct writer_item *writer_put(struct writer *w, struct writer_rec *rec,
+    writer_done_fn *done, void *arg);
+/* A WRITER_LINE of which the bytes are only borrowed: one allocation. A line
+ * that is neither durable nor has a done may wait some 20 ms for company, and
+ * is dropped (and counted as lost) when the disk has stalled for so long that
+ * WRITER_BACKLOG_MAX bytes wait. */
+struct writer_item *writer_put_line(struct writer *w, const char *text,
+    size_t len, bool durable, writer_done_fn *done, void *arg);
+#define WRITER_BACKLOG_MAX ((size_t)32 << 20)
+/* Writes nothing; done gets this error, in its turn. For callers that promise
+ * to fail through done only. */
+struct writer_item *writer_put_error(struct writer *w,
+    const struct tb_error *why, writer_done_fn *done, void *arg);
+/* done will not run (its object went away); the write goes on. *item may be
+ * NULL and is cleared. */
+void writer_forget(struct writer_item **item);
+
+/* 0, or -1 with the last error while the disk refuses. */
+int writer_health(const struct writer *w, struct tb_error *err);
+void writer_get_stats(const struct writer *w, struct writer_stats *out);
+/* The state directory, for reading at start (borrowed). */
+int writer_state_dirfd(const struct writer *w);
+
+/* The audit file's name in log_dir. */
+#define WRITER_AUDIT_FILE "audit.jsonl"
+/* At start the log's last line was torn (by a crash) and was cut off. */
+bool writer_was_repaired(const struct writer *w);
+/* The chain's current end as 64 hex digits (as of the last finished group). */
+void writer_chain_head(const struct writer *w, char out[65]);

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A descriptor's path is asked of /proc/self/fd, so no table of open files is
+ * needed.
+ */
+#include "fake_disk.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RULES 16
+#define CALLS 65536
+
+struct rule {
+	enum fake_disk_op op;
+	char part[64];
+	int error, skip, times;
+	bool cut;
+	size_t bytes;
+};
+
+struct call {
+	enum fake_disk_op op;
+	char name[64];
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+static struct rule rules[RULES];
+static size_t n_rules;
+static struct call *calls;
+static size_t n_calls;
+static char held[64];
+static bool holding;
+
+static const char *const op_names[] = {
+	"open", "write", "fsync", "fdatasync", "ftruncate", "rename", "link",
+	"unlink",
+};
+
+static void
+add_rule(struct rule r, const char *part)
+{
+	snprintf(r.part, sizeof(r.part), "%s", part ? part : "");
+	pthread_mutex_lock(&lock);
+	assert(n_rules < RULES);
+	rules[n_rules++] = r;
+	pthread_mutex_unlock(&lock);
+}
+
+void
+fake_disk_fail(enum fake_disk_op op, const char *part, int error, int skip,
+    int times)
+{
+	add_rule((struct rule){ .op = op, .error = error, .skip = skip,
+	    .times = times }, part);
+}
+
+void
+fake_disk_short_write(const char *part, size_t bytes)
+{
+	add_rule((struct rule){ .op = FAKE_DISK_WRITE, .cut = true,
+	    .bytes = bytes, .times = 1 }, part);
+}
+
+void
+fake_disk_hold_syncs(const char *part)
+{
+	pthread_mutex_lock(&lock);
+	snprintf(held, sizeof(held), "%s", part);
+	holding = true;
+	pthread_mutex_unlock(&lock);
+}
+
+void
+fake_disk_release(void)
+{
+	pthread_mutex_lock(&lock);
+	holding = false;
+	pthread_cond_broadcast(&cond);
+	pthread_mutex_unlock(&lock);
+}
+
+void
+fake_disk_reset(void)
+{
+	fake_disk_release();
+	pthread_mutex_lock(&lock);
+	n_rules = n_calls = 0;
+	free(calls);
+	calls = NULL;
+	pthread_mutex_unlock(&lock);
+}
+
+unsigned
+fake_disk_count(enum fake_disk_op op, const char *part)
+{
+	unsigned n = 0;
+	size_t i;
+
+	pthread_mutex_lock(&lock);
+	for (i = 0; i < n_calls; i++)
+		n += calls[i].op == op &&
+		    (!part || strstr(calls[i].name, part));
+	pthread_mutex_unlock(&lock);
+	return n;
+}
+
+char *
+fake_disk_trace(void)
+{
+	char *text;
+	size_t len, i;
+	FILE *f = open_memstream(&text, &len);
+
+	pthread_mutex_lock(&lock);
+	for (i = 0; i < n_calls; i++)
+		fprintf(f, "%s %s\n", op_names[calls[i].op], calls[i].name);
+	pthread_mutex_unlock(&lock);
+	fclose(f);
+	return text;
+}
+
+static bool
+path_fits(const char *path, const char *part)
+{
+	size_t n = strlen(path), m = strlen(part);
+
+	if (m == 0 || part[m - 1] != '$')
+		return strstr(path, part) != NULL;
+	m--;
+	return n >= m && strncmp(path + n - m, part, m) == 0;
+}
+
+/* Records the call. The error it must fail with, or 0; *len may be cut. */
+static int
+decide(enum fake_disk_op op, const char *path, size_t *len)
+{
+	const char *base = strrchr(path, '/');
+	int error = 0;
+	size_t i;
+
+	pthread_mutex_lock(&lock);
+	if (!calls)
+		calls = calloc(CALLS, sizeof(calls[0]));
+	if (n_calls < CALLS) {
+		calls[n_calls].op = op;
+		snprintf(calls[n_calls++].name, sizeof(calls[0].name), "%.63s",
+		    base ? base + 1 : path);
+	}
+	while (holding && (op == FAKE_DISK_FSYNC ||
+	    op == FAKE_DISK_FDATASYNC) && strstr(path, held))
+		pthread_cond_wait(&cond, &lock);
+	for (i = 0; i < n_rules; i++) {
+		if (rules[i].op != op || !path_fits(path, rules[i].part) ||
+		    rules[i].times == 0)
+			continue;
+		if (rules[i].skip > 0) {
+			rules[i].skip--;
+			break;
+		}
+		if (rules[i].times > 0)
+			rules[i].times--;
+		error = rules[i].error;
+		if (rules[i].cut && len && *len > rules[i].bytes)
+			*len = rules[i].bytes;
+		break;
+	}
+	pthread_mutex_unlock(&lock);
+	errno = error;
+	return error;
+}
+
+static int
+decide_fd(enum fake_disk_op op, int fd, size_t *len)
+{
+	char link[64], path[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	path[n > 0 ? n : 0] = '\0';
+	return decide(op, path, len);
+}
+
+int
+disk_openat(int dirfd, const char *name, int flags, mode_t mode)
+{
+	return decide(FAKE_DISK_OPEN, name, NULL) ? -1 :
+	    openat(dirfd, name, flags, mode);
+}
+
+ssize_t
+disk_write(int fd, const void *bytes, size_t len)
+{
+	return decide_fd(FAKE_DISK_WRITE, fd, &len) ? -1 :
+	    write(fd, bytes, len);
+}
+
+int
+disk_write_all(int fd, const void *bytes, size_t len)
+{
+	const char *p = bytes;
+	ssize_t n;
+
+	for (; len > 0; p += n, len -= (size_t)n) {
+		n = disk_write(fd, p, len);
+		if (n < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+disk_fsync(int fd)
+{
+	return decide_fd(FAKE_DISK_FSYNC, fd, NULL) ? -1 : fsync(fd);
+}
+
+int
+disk_fdatasync(int fd)
+{
+	return decide_fd(FAKE_DISK_FDATASYNC, fd, NULL) ? -1 : fdatasync(fd);
+}
+
+int
+disk_ftruncate(int fd, off_t len)
+{
+	return decide_fd(FAKE_DISK_FTRUNCATE, fd, NULL) ? -1 :
+	    ftruncate(fd, len);
+}
+
+int
+disk_renameat(int dirfd, const char *from, const char *to)
+{
+	return decide(FAKE_DISK_RENAME, to, NULL) ? -1 :
+	    renameat(dirfd, from, dirfd, to);
+}
+
+int
+disk_linkat(int dirfd, const char *from, const char *to)
+{
+	return decide(FAKE_DISK_LINK, to, NULL) ? -1 :
+	    linkat(dirfd, from, dirfd, to, 0);
+}
+
+int
+disk_unlinkat(int dirfd, const char *name)
+{
+	return decide(FAKE_DISK_UNLINK, name, NULL) ? -1 :
+	    unlinkat(dirfd, name, 0);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * state_fixture - what the tests of src/state share: a scratch directory with
+ * "state" and "log" in it, a loop, a writer, counting of `done` calls, and a
+ * verifier of the audit chain that shares no code with the writer.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/tb_error.h"
+#include "lib/loop.h"
+#include "state/writer.h"
+
+struct state_fixture {
+	char dir[64], state_dir[80], log_dir[80];
+	struct loop *loop;
+	struct writer *writer;
+};
+
+/* cmocka set-up and tear-down; *state is the fixture, writer running. */
+int state_setup(void **state);
+int state_teardown(void **state);
+/* Stops and starts the writer on the same directories. */
+void state_restart(struct state_fixture *f);
+
+/* done functions: state_done logs "NAME" or "NAME!" (failed) with NAME = arg
+ * into state_done_log, separated by blanks. */
+void state_done(void *arg, const struct tb_error *err);
+extern char state_done_log[4096];
+extern struct tb_error state_done_error; /* of the last one that failed */
+/* Runs the loop until n more dones have run; false after some seconds. */
+bool state_wait_done(struct state_fixture *f, unsigned n);
+/* Puts a durable line and waits: all that was put before is written then. */
+void state_barrier(struct state_fixture *f);
+
+/* DIR/name as text, to be freed; NULL when there is none. */
+char *state_read(const char *dir, const char *name);
+void state_write(const char *dir, const char *name, const char *text);
+/* Entries of dir, sorted, separated by blanks, without . and ..; to be
+ * freed. */
+char *state_list(const char *dir);
+
+/* All lines of the chain, condemned files first: checks every seq and hash.
+ * Returns the count, fails the test on any flaw. With overlap, what follows
+ * in a condemned file the line that the next one goes on from is skipped. */
+unsigned state_verify_chain(const struct state_fixture *f, bool overlap);
+/* How many lines of the chain contain text. */
+unsigned state_count_lines(const struct state_fixture *f, const char *text);

@@ -1,0 +1,790 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "base/util.h"
+#include "fake_disk.h"
+#include "fake_loop.h"
+#include "state_fixture.h"
+
+static struct writer_item *
+put_line(struct state_fixture *f, const char *name, bool durable)
+{
+	_cleanup_free_ char *text = xasprintf("{\"event\":\"%s\"}", name);
+
+	return writer_put_line(f->writer, text, strlen(text), durable,
+	    state_done, (void *)name);
+}
+
+static struct writer_item *
+put_record(struct state_fixture *f, const char *name, const char *bytes)
+{
+	struct writer_rec rec = { .kind = WRITER_RECORD,
+		.name = xstrdup(name),
+		.bytes = (unsigned char *)xstrdup(bytes),
+		.len = strlen(bytes) };
+
+	return writer_put(f->writer, &rec, state_done, (void *)name);
+}
+
+static struct writer_item *
+put_delete(struct state_fixture *f, const char *name)
+{
+	struct writer_rec rec = { .kind = WRITER_DELETE,
+		.name = xstrdup(name) };
+
+	return writer_put(f->writer, &rec, state_done, (void *)name);
+}
+
+/* Parks the writer in the sync of a line, so that what the test puts next is
+ * one group. */
+static void
+park(struct state_fixture *f)
+{
+	unsigned i;
+
+	state_barrier(f);
+	fake_disk_reset();
+	fake_disk_hold_syncs("audit.jsonl");
+	put_line(f, "park", true);
+	for (i = 0; i < 5000 &&
+	    !fake_disk_count(FAKE_DISK_FDATASYNC, NULL); i++)
+		usleep(1000);
+	assert_int_equal(fake_disk_count(FAKE_DISK_FDATASYNC, NULL), 1);
+}
+
+static void
+assert_file(const char *dir, const char *name, const char *expected)
+{
+	_cleanup_free_ char *text = state_read(dir, name);
+
+	if (expected)
+		assert_non_null(text);
+	else
+		assert_null(text);
+	if (expected)
+		assert_string_equal(text, expected);
+}
+
+static void
+assert_listing(const char *dir, const char *expected)
+{
+	_cleanup_free_ char *list = state_list(dir);
+
+	assert_string_equal(list, expected);
+}
+
+static void
+assert_healthy(struct state_fixture *f)
+{
+	struct tb_error err = TB_ERROR_INIT;
+
+	assert_int_equal(writer_health(f->writer, &err), 0);
+}
+
+static void
+test_everything_lands_in_order(void **state)
+{
+	struct state_fixture *f = *state;
+	_cleanup_free_ char *log = NULL;
+
+	put_record(f, "a.1.tbr", "one");
+	put_line(f, "l1", true);
+	put_record(f, "a.2.tbr", "two");
+	put_line(f, "l2", false);
+	put_record(f, "a.1.tbr", "three");
+	put_delete(f, "a.2.tbr");
+	put_delete(f, "never.there.tbr");
+	assert_string_equal(state_done_log, ""); /* never before it returns */
+	assert_true(state_wait_done(f, 7));
+	assert_string_equal(state_done_log, "a.1.tbr l1 a.2.tbr l2 a.1.tbr "
+	    "a.2.tbr never.there.tbr");
+	assert_file(f->state_dir, "a.1.tbr", "three");
+	assert_listing(f->state_dir, "a.1.tbr");
+	assert_listing(f->log_dir, "audit.jsonl");
+	assert_int_equal(state_verify_chain(f, false), 2);
+	log = state_read(f->log_dir, "audit.jsonl");
+	assert_ptr_equal(strstr(log, "{\"seq\":1,\"event\":\"l1\",\"hash\":\""),
+	    log);
+	assert_non_null(strstr(log, "\n{\"seq\":2,\"event\":\"l2\",\"hash\""));
+	assert_healthy(f);
+}
+
+static void
+test_modes(void **state)
+{
+	struct state_fixture *f = *state;
+	static const struct {
+		bool log;
+		const char *name;
+		mode_t mode;
+	} table[] = {
+		{ false, ".", 0700 }, { true, ".", 0750 },
+		{ false, "a.1.tbr", 0600 }, { true, "audit.jsonl", 0640 },
+	};
+	struct stat st;
+	size_t i;
+
+	put_record(f, "a.1.tbr", "x");
+	assert_true(state_wait_done(f, 1));
+	for (i = 0; i < ARRAY_SIZE(table); i++) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", table[i].log ?
+		    f->log_dir : f->state_dir, table[i].name);
+
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 07777, table[i].mode);
+	}
+}
+
+static void
+test_a_group_is_one_write_and_one_sync(void **state)
+{
+	struct state_fixture *f = *state;
+	struct writer_stats before, after;
+	_cleanup_free_ char *trace = NULL;
+	int i;
+
+	park(f);
+	writer_get_stats(f->writer, &before);
+	for (i = 0; i < 100; i++)
+		put_line(f, "x", i % 2);
+	fake_disk_release();
+	assert_true(state_wait_done(f, 101));
+	writer_get_stats(f->writer, &after);
+	assert_int_equal(after.groups - before.groups, 2);
+	assert_int_equal(after.items - before.items, 101);
+	assert_int_equal(after.syncs - before.syncs, 2);
+	assert_int_equal(after.queued, 0);
+	trace = fake_disk_trace();
+	assert_string_equal(trace, "write audit.jsonl\n"
+	    "fdatasync audit.jsonl\nwrite audit.jsonl\n"
+	    "fdatasync audit.jsonl\n");
+	assert_int_equal(state_verify_chain(f, false), 102);
+}
+
+static void
+test_records_share_a_directory_sync(void **state)
+{
+	struct state_fixture *f = *state;
+	_cleanup_free_ char *trace = NULL;
+
+	park(f);
+	put_record(f, "a.tbr", "1");
+	put_record(f, "b.tbr", "2");
+	put_delete(f, "a.tbr");
+	fake_disk_release();
+	assert_true(state_wait_done(f, 4));
+	trace = fake_disk_trace();
+	assert_string_equal(strstr(trace, "unlink"),
+	    "unlink .a.tbr.tmp\nopen .a.tbr.tmp\nwrite .a.tbr.tmp\n"
+	    "fsync .a.tbr.tmp\nrename a.tbr\n"
+	    "unlink .b.tbr.tmp\nopen .b.tbr.tmp\nwrite .b.tbr.tmp\n"
+	    "fsync .b.tbr.tmp\nrename b.tbr\n"
+	    "unlink a.tbr\nfsync state\n");
+}
+
+/* A durable line is not on disk before the record that was put earlier; a
+ * buffered one does not ask for the sync. */
+static void
+test_a_record_is_durable_before_a_later_line(void **state)
+{
+	struct state_fixture *f = *state;
+	_cleanup_free_ char *trace = NULL;
+
+	park(f);
+	put_record(f, "a.tbr", "1");
+	put_line(f, "buffered", false);
+	put_record(f, "b.tbr", "1");
+	put_line(f, "durable", true);
+	fake_disk_release();
+	assert_true(state_wait_done(f, 5));
+	trace = fake_disk_trace();
+	assert_string_equal(strstr(trace, "rename a.tbr"),
+	    "rename a.tbr\nwrite audit.jsonl\n"
+	    "unlink .b.tbr.tmp\nopen .b.tbr.tmp\nwrite .b.tbr.tmp\n"
+	    "fsync .b.tbr.tmp\nrename b.tbr\n"
+	    "fsync state\nwrite audit.jsonl\nfdatasync audit.jsonl\n");
+}
+
+static void
+test_done_waits_for_the_sync(void **state)
+{
+	struct state_fixture *f = *state;
+
+	park(f);
+	assert_false(fake_loop_wait_wake(50));
+	assert_string_equal(state_done_log, "");
+	fake_disk_release();
+	assert_true(state_wait_done(f, 1));
+	assert_string_equal(state_done_log, "park");
+}
+
+static void
+test_forgotten_is_written_and_not_called(void **state)
+{
+	struct state_fixture *f = *state;
+	struct writer_item *line, *record, *none = NULL;
+
+	park(f);
+	line = put_line(f, "forgotten", true);
+	record = put_record(f, "a.tbr", "x");
+	put_line(f, "kept", true);
+	writer_forget(&line);
+	writer_forget(&record);
+	writer_forget(&none);
+	assert_null(line);
+	fake_disk_release();
+	assert_true(state_wait_done(f, 2));
+	assert_string_equal(state_done_log, "park kept");
+	assert_file(f->state_dir, "a.tbr", "x");
+	assert_int_equal(state_count_lines(f, "forgotten"), 1);
+}
+
+static struct writer_item *later;
+
+static void
+forget_later(void *arg, const struct tb_error *err)
+{
+	writer_forget(&later);
+	state_done(arg, err);
+}
+
+/* A done may forget one that is finished as well, and put a new one. */
+static void
+test_forget_from_a_done(void **state)
+{
+	struct state_fixture *f = *state;
+
+	park(f);
+	writer_put_line(f->writer, "{\"a\":1}", 7, true, forget_later,
+	    (void *)"first");
+	later = put_line(f, "later", true);
+	put_line(f, "last", true);
+	fake_disk_release();
+	assert_true(state_wait_done(f, 3));
+	assert_string_equal(state_done_log, "park first last");
+}
+
+static void
+test_stop_writes_all_and_calls_nobody(void **state)
+{
+	struct state_fixture *f = *state;
+	int i;
+
+	for (i = 0; i < 50; i++)
+		put_line(f, "x", false);
+	writer_put_line(f->writer, "{\"event\":\"lazy\"}", 16, false, NULL,
+	    NULL);
+	put_record(f, "a.tbr", "x");
+	state_restart(f);
+	assert_string_equal(state_done_log, "");
+	assert_file(f->state_dir, "a.tbr", "x");
+	assert_int_equal(state_verify_chain(f, false), 51);
+}
+
+static void
+test_chain_goes_on_after_a_restart(void **state)
+{
+	struct state_fixture *f = *state;
+	char before[65], after[65];
+
+	writer_chain_head(f->writer, before);
+	assert_int_equal(strspn(before, "0"), 64);
+	put_line(f, "a", true);
+	assert_true(state_wait_done(f, 1));
+	writer_chain_head(f->writer, before);
+	state_restart(f);
+	writer_chain_head(f->writer, after);
+	assert_string_equal(before, after);
+	assert_false(writer_was_repaired(f->writer));
+	put_line(f, "b", true);
+	assert_true(state_wait_done(f, 1));
+	assert_int_equal(state_verify_chain(f, false), 2);
+}
+
+/* Lines that nobody waits for wake nobody, and are synced by themselves. */
+static void
+test_lazy_lines(void **state)
+{
+	struct state_fixture *f = *state;
+	struct writer_stats stats;
+	int i;
+
+	fake_disk_reset();
+	for (i = 0; i < 1000; i++)
+		assert_null(writer_put_line(f->writer, "{\"a\":1}", 7, false,
+		    NULL, NULL));
+	for (i = 0; i < 3000; i++) {
+		writer_get_stats(f->writer, &stats);
+		if (stats.syncs)
+			break;
+		usleep(1000);
+	}
+	assert_int_equal(stats.syncs, 1);
+	assert_true(stats.groups < 50);
+	assert_int_equal(stats.items, 1000);
+	assert_false(fake_loop_wait_wake(1));
+	assert_int_equal(state_verify_chain(f, false), 1000);
+}
+
+static void
+test_backlog_is_bounded(void **state)
+{
+	struct state_fixture *f = *state;
+	_cleanup_free_ char *big = xcalloc(1, 1 << 20);
+	struct writer_stats stats;
+	int i;
+
+	memset(big, 'x', 1 << 20);
+	memcpy(big, "{\"a\":\"", 6);
+	memcpy(big + (1 << 20) - 2, "\"}", 2);
+	park(f);
+	for (i = 0; i < 40; i++)
+		writer_put_line(f->writer, big, 1 << 20, false, NULL, NULL);
+	put_line(f, "waited-for", true);
+	writer_get_stats(f->writer, &stats);
+	assert_int_equal(stats.lost, 8);
+	fake_disk_release();
+	assert_true(state_wait_done(f, 2));
+	assert_string_equal(state_done_log, "park waited-for");
+	assert_int_equal(state_count_lines(f, "xxx"), 32);
+}
+
+/* ---------------------------------------------------------------- faults */
+
+static void
+test_failing_record(void **state)
+{
+	static const struct {
+		enum fake_disk_op op;
+		const char *part;
+		int error;
+		const char *msg;
+	} table[] = {
+		{ FAKE_DISK_OPEN, "b.tbr", EACCES,
+		    "cannot make .b.tbr.tmp: Permission denied" },
+		{ FAKE_DISK_WRITE, "b.tbr", ENOSPC,
+		    "cannot write .b.tbr.tmp: No space left on device" },
+		{ FAKE_DISK_FSYNC, "b.tbr", EIO,
+		    "cannot write .b.tbr.tmp: Input/output error" },
+		{ FAKE_DISK_RENAME, "b.tbr", EROFS,
+		    "cannot rename .b.tbr.tmp to b.tbr: "
+		    "Read-only file system" },
+	};
+	struct state_fixture *f = *state;
+	struct tb_error err = TB_ERROR_INIT;
+	size_t i;
+
+	put_record(f, "b.tbr", "old");
+	assert_true(state_wait_done(f, 1));
+	for (i = 0; i < ARRAY_SIZE(table); i++) {
+		fake_disk_reset();
+		state_done_log[0] = '\0';
+		fake_disk_fail(table[i].op, table[i].part, table[i].error, 0,
+		    -1);
+		put_record(f, "a.tbr", "fine");
+		put_record(f, "b.tbr", "new");
+		assert_true(state_wait_done(f, 2));
+		assert_string_equal(state_done_log, "a.tbr b.tbr!");
+		assert_int_equal(state_done_error.code, TB_E_IO);
+		assert_string_equal(state_done_error.msg, table[i].msg);
+		assert_int_equal(writer_health(f->writer, &err), -1);
+		assert_string_equal(err.msg, table[i].msg);
+		assert_file(f->state_dir, "b.tbr", "old");
+		assert_listing(f->state_dir, "a.tbr b.tbr");
+		fake_disk_reset();
+		put_record(f, "b.tbr", "old");
+		assert_true(state_wait_done(f, 1));
+		assert_healthy(f);
+	}
+}
+
+static void
+test_failing_directory_sync(void **state)
+{
+	struct state_fixture *f = *state;
+
+	park(f);
+	fake_disk_fail(FAKE_DISK_FSYNC, "/state", EIO, 2, 1);
+	put_record(f, "a.tbr", "1");
+	put_record(f, "b.tbr", "2");
+	put_line(f, "l", true);
+	put_record(f, "c.tbr", "3");
+	fake_disk_release();
+	assert_true(state_wait_done(f, 5));
+	assert_string_equal(state_done_log, "park a.tbr! b.tbr! l c.tbr");
+	assert_string_equal(state_done_error.msg,
+	    "cannot sync the state directory: Input/output error");
+}
+
+static void
+test_failing_delete(void **state)
+{
+	struct state_fixture *f = *state;
+
+	put_record(f, "a.tbr", "x");
+	assert_true(state_wait_done(f, 1));
+	fake_disk_fail(FAKE_DISK_UNLINK, "a.tbr", EROFS, 0, -1);
+	put_delete(f, "a.tbr");
+	assert_true(state_wait_done(f, 1));
+	assert_string_equal(state_done_log, "a.tbr a.tbr!");
+	assert_string_equal(state_done_error.msg,
+	    "cannot remove a.tbr: Read-only file system");
+}
+
+static void
+test_put_error_keeps_its_place(void **state)
+{
+	struct state_fixture *f = *state;
+	struct tb_error why = TB_ERROR_INIT;
+
+	tb_error_set(&why, TB_E_LIMIT, "too big");
+	put_line(f, "a", true);
+	writer_put_error(f->writer, &why, state_done, (void *)"b");
+	put_line(f, "c", true);
+	assert_true(state_wait_done(f, 3));
+	assert_string_equal(state_done_log, "a b! c");
+	assert_int_equal(state_done_error.code, TB_E_LIMIT);
+	assert_string_equal(state_done_error.msg, "too big");
+	assert_healthy(f);
+}
+
+/* One fault, and a new file can be made: nobody notices but the directory. */
+static void
+test_condemned_segment_is_rewritten(void **state)
+{
+	static const struct {
+		enum fake_disk_op op;
+		int error;
+		bool cut_fails;
+	} table[] = {
+		{ FAKE_DISK_FDATASYNC, EIO, false },
+		{ FAKE_DISK_WRITE, ENOSPC, false },
+		{ FAKE_DISK_FDATASYNC, EIO, true },
+	};
+	struct state_fixture *f = *state;
+	unsigned total = 0;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(table); i++) {
+		fake_disk_reset();
+		state_done_log[0] = '\0';
+		put_line(f, "durable", true);
+		assert_true(state_wait_done(f, 1));
+		/* written, reported, not synced: must survive as well */
+		put_line(f, "buffered", false);
+		assert_true(state_wait_done(f, 1));
+		fake_disk_fail(table[i].op, "audit.jsonl", table[i].error, 0,
+		    1);
+		if (table[i].cut_fails)
+			fake_disk_fail(FAKE_DISK_FTRUNCATE, NULL, EIO, 0, -1);
+		put_line(f, "rescued", true);
+		assert_true(state_wait_done(f, 1));
+		assert_string_equal(state_done_log,
+		    "durable buffered rescued");
+		total += 3;
+		assert_int_equal(state_verify_chain(f, table[i].cut_fails),
+		    total);
+		assert_healthy(f);
+	}
+	assert_listing(f->log_dir, "audit-00000000000000000001.jsonl "
+	    "audit-00000000000000000004.jsonl "
+	    "audit-00000000000000000007.jsonl audit.jsonl");
+	state_restart(f);
+	put_line(f, "after", true);
+	assert_true(state_wait_done(f, 1));
+	assert_int_equal(state_verify_chain(f, true), total + 1);
+}
+
+static void
+test_short_write_then_full(void **state)
+{
+	struct state_fixture *f = *state;
+
+	put_line(f, "a", true);
+	assert_true(state_wait_done(f, 1));
+	fake_disk_short_write("audit.jsonl", 10);
+	put_line(f, "b", true); /* goes on where it stopped */
+	assert_true(state_wait_done(f, 1));
+	assert_listing(f->log_dir, "audit.jsonl");
+	fake_disk_reset();
+	fake_disk_short_write("audit.jsonl", 10);
+	fake_disk_fail(FAKE_DISK_WRITE, "audit.jsonl", ENOSPC, 0, -1);
+	put_line(f, "c", true);
+	assert_true(state_wait_done(f, 1));
+	assert_string_equal(state_done_log, "a b c!");
+	assert_string_equal(state_done_error.msg,
+	    "cannot write the audit log: No space left on device");
+	fake_disk_reset();
+	put_line(f, "d", true);
+	assert_true(state_wait_done(f, 1));
+	assert_int_equal(state_verify_chain(f, false), 3);
+	assert_int_equal(state_count_lines(f, "\"c\""), 0);
+}
+
+/* While the disk refuses, each waiter is told; later everything goes on, in
+ * one chain without a gap, and nothing that was reported durable is missing. */
+static void
+test_refusing_disk_and_recovery(void **state)
+{
+	static const struct {
+		enum fake_disk_op op;
+		const char *part;
+		int error;
+	} table[] = {
+		{ FAKE_DISK_WRITE, "audit", ENOSPC },
+		{ FAKE_DISK_FSYNC, "audit.jsonl", EIO },
+		{ FAKE_DISK_OPEN, "audit", EROFS },
+		{ FAKE_DISK_LINK, "audit", EIO },
+		{ FAKE_DISK_RENAME, "audit", EIO },
+		{ FAKE_DISK_FSYNC, "/log$", EIO },
+	};
+	struct state_fixture *f = *state;
+	struct tb_error err = TB_ERROR_INIT;
+	struct writer_stats stats;
+	size_t i, j;
+
+	for (i = 0; i < ARRAY_SIZE(table); i++) {
+		fake_disk_reset();
+		put_line(f, "ok", true);
+		put_line(f, "buffered", false);
+		assert_true(state_wait_done(f, 2));
+		fake_disk_fail(FAKE_DISK_FDATASYNC, "audit", EIO, 0, -1);
+		fake_disk_fail(table[i].op, table[i].part, table[i].error, 0,
+		    -1);
+		for (j = 0; j < 3; j++) {
+			state_done_log[0] = '\0';
+			put_line(f, "lost", true);
+			put_record(f, "r.tbr", "fine");
+			put_line(f, "lost", false);
+			assert_true(state_wait_done(f, 3));
+			assert_string_equal(state_done_log,
+			    "lost! r.tbr lost!");
+			assert_int_equal(writer_health(f->writer, &err), -1);
+			assert_non_null(strstr(err.msg,
+			    "cannot write the audit log: "));
+		}
+		fake_disk_reset();
+		state_done_log[0] = '\0';
+		put_line(f, "ok", true);
+		assert_true(state_wait_done(f, 1));
+		assert_string_equal(state_done_log, "ok");
+		assert_healthy(f);
+		assert_int_equal(state_verify_chain(f, true), 3 * (i + 1));
+		assert_int_equal(state_count_lines(f, "lost"), 0);
+		assert_int_equal(state_count_lines(f, "buffered"), i + 1);
+	}
+	writer_get_stats(f->writer, &stats);
+	assert_int_equal(stats.lost, 6 * ARRAY_SIZE(table));
+	assert_int_equal(stats.errors, 6 * ARRAY_SIZE(table));
+}
+
+/* Buffered lines are rescued by themselves once the disk is well. */
+static void
+test_buffered_lines_are_retried_when_idle(void **state)
+{
+	struct state_fixture *f = *state;
+	struct tb_error err = TB_ERROR_INIT;
+	int i;
+
+	put_line(f, "buffered", false);
+	assert_true(state_wait_done(f, 1));
+	fake_disk_fail(FAKE_DISK_FDATASYNC, "audit", EIO, 0, -1);
+	fake_disk_fail(FAKE_DISK_LINK, "audit", EIO, 0, -1);
+	fake_disk_fail(FAKE_DISK_OPEN, "audit", EIO, 0, -1);
+	put_line(f, "x", true);
+	assert_true(state_wait_done(f, 1));
+	assert_int_equal(writer_health(f->writer, &err), -1);
+	fake_disk_reset();
+	for (i = 0; i < 3000 && writer_health(f->writer, &err) < 0; i++)
+		usleep(1000);
+	assert_healthy(f);
+	assert_int_equal(state_verify_chain(f, false), 1);
+}
+
+/* ----------------------------------------------------------------- start */
+
+static void
+test_torn_line_is_cut_off(void **state)
+{
+	static const struct {
+		const char *tail, *torn;
+	} table[] = {
+		{ "{\"seq\":3,\"event\":\"x", "{\"seq\":3,\"event\":\"x\n" },
+		{ "{\"seq\":3,\"event\":\"x\"}\n",
+		    "{\"seq\":3,\"event\":\"x\"}\n\n" },
+		{ "\n", "\n\n" },
+		{ "garbage\n{\"seq\":9,\n\n", "garbage\n{\"seq\":9,\n\n\n" },
+	};
+	struct state_fixture *f = *state;
+	unsigned lines = 2;
+	size_t i;
+
+	put_line(f, "a", true);
+	put_line(f, "b", true);
+	assert_true(state_wait_done(f, 2));
+	for (i = 0; i < ARRAY_SIZE(table); i++) {
+		_cleanup_free_ char *good = state_read(f->log_dir,
+		    "audit.jsonl");
+		_cleanup_free_ char *bad = xasprintf("%s%s", good,
+		    table[i].tail);
+		_cleanup_free_ char *torn = xasprintf("%s/audit.jsonl.torn",
+		    f->log_dir);
+
+		state_write(f->log_dir, "audit.jsonl", bad);
+		unlink(torn);
+		state_restart(f);
+		assert_true(writer_was_repaired(f->writer));
+		assert_file(f->log_dir, "audit.jsonl", good);
+		assert_file(f->log_dir, "audit.jsonl.torn", table[i].torn);
+		put_line(f, "c", true);
+		assert_true(state_wait_done(f, 1));
+		assert_int_equal(state_verify_chain(f, false), ++lines);
+	}
+}
+
+/* The crash came after the condemned file got its name, or the current one
+ * was removed: the chain goes on from the newest file that has a line. */
+static void
+test_head_from_an_older_file(void **state)
+{
+	struct state_fixture *f = *state;
+	_cleanup_free_ char *from = xasprintf("%s/audit.jsonl", f->log_dir);
+	_cleanup_free_ char *to = xasprintf("%s/audit-%020d.jsonl",
+	    f->log_dir, 2);
+
+	put_line(f, "a", true);
+	put_line(f, "b", true);
+	assert_true(state_wait_done(f, 2));
+	assert_int_equal(rename(from, to), 0);
+	state_write(f->log_dir, "audit.jsonl.new", "left over");
+	state_write(f->log_dir, "audit-1.jsonl", "not one of ours");
+	state_restart(f);
+	put_line(f, "c", true);
+	assert_true(state_wait_done(f, 1));
+	assert_file(f->log_dir, "audit.jsonl.new", NULL);
+	_cleanup_free_ char *other = xasprintf("%s/audit-1.jsonl", f->log_dir);
+
+	unlink(other);
+	assert_int_equal(state_verify_chain(f, false), 3);
+}
+
+/* Somebody moved the file away while it was being written, and then the disk
+ * failed: still no dead end. */
+static void
+test_file_moved_away(void **state)
+{
+	struct state_fixture *f = *state;
+	_cleanup_free_ char *from = xasprintf("%s/audit.jsonl", f->log_dir);
+	_cleanup_free_ char *to = xasprintf("%s/audit-%020d.jsonl",
+	    f->log_dir, 1);
+
+	put_line(f, "a", true);
+	assert_true(state_wait_done(f, 1));
+	assert_int_equal(rename(from, to), 0);
+	fake_disk_fail(FAKE_DISK_FDATASYNC, "audit", EIO, 0, 1);
+	put_line(f, "b", true);
+	assert_true(state_wait_done(f, 1));
+	assert_string_equal(state_done_log, "a b");
+	assert_int_equal(state_verify_chain(f, false), 2);
+}
+
+static void
+assert_no_start(struct state_fixture *f, const char *state_dir,
+    const char *log_dir, const char *msg)
+{
+	struct writer_env env = { state_dir, log_dir };
+	struct tb_error err = TB_ERROR_INIT;
+
+	assert_null(writer_start(f->loop, &env, &err));
+	assert_int_equal(err.code, TB_E_IO);
+	if (!strstr(err.msg, msg))
+		fail_msg("'%s' does not say '%s'", err.msg, msg);
+}
+
+static void
+test_refuses_to_start(void **state)
+{
+	struct state_fixture *f = *state;
+	_cleanup_free_ char *open_dir = xasprintf("%s/open", f->dir);
+	_cleanup_free_ char *other = xasprintf("%s/other", f->dir);
+	_cleanup_free_ char *log = xasprintf("%s/log2", f->dir);
+	_cleanup_free_ char *file = xasprintf("%s/file", f->dir);
+	_cleanup_free_ char *big_log = xasprintf("%s/audit.jsonl", log);
+	_cleanup_free_ char *big = xcalloc(1, (5 << 20) + 1);
+
+	assert_no_start(f, f->state_dir, f->log_dir,
+	    "is in use by another tokenbrokerd");
+	assert_int_equal(mkdir(open_dir, 0755), 0);
+	assert_no_start(f, open_dir, f->log_dir, open_dir);
+	assert_no_start(f, other, open_dir, open_dir);
+	state_write(f->dir, "file", "");
+	assert_no_start(f, file, f->log_dir, file);
+
+	assert_int_equal(mkdir(log, 0750), 0);
+	memset(big, 'x', 5 << 20);
+	state_write(log, "audit.jsonl", big);
+	assert_no_start(f, other, log, "hold no line of ours");
+	unlink(big_log);
+	fake_disk_fail(FAKE_DISK_OPEN, "audit.jsonl", EROFS, 0, -1);
+	assert_no_start(f, other, log, "cannot open the audit log "
+	    "audit.jsonl: Read-only file system");
+	fake_disk_reset();
+	fake_disk_fail(FAKE_DISK_FSYNC, "audit.jsonl", EIO, 0, -1);
+	assert_no_start(f, other, log, "cannot sync the audit log "
+	    "audit.jsonl: Input/output error");
+}
+
+static int
+setup(void **state)
+{
+	fake_disk_reset();
+	return state_setup(state);
+}
+
+static int
+teardown(void **state)
+{
+	fake_disk_reset();
+	return state_teardown(state);
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_everything_lands_in_order),
+		T(test_modes),
+		T(test_a_group_is_one_write_and_one_sync),
+		T(test_records_share_a_directory_sync),
+		T(test_a_record_is_durable_before_a_later_line),
+		T(test_done_waits_for_the_sync),
+		T(test_forgotten_is_written_and_not_called),
+		T(test_forget_from_a_done),
+		T(test_stop_writes_all_and_calls_nobody),
+		T(test_chain_goes_on_after_a_restart),
+		T(test_lazy_lines),
+		T(test_backlog_is_bounded),
+		T(test_failing_record),
+		T(test_failing_directory_sync),
+		T(test_failing_delete),
+		T(test_put_error_keeps_its_place),
+		T(test_condemned_segment_is_rewritten),
+		T(test_short_write_then_full),
+		T(test_refusing_disk_and_recovery),
+		T(test_buffered_lines_are_retried_when_idle),
+		T(test_torn_line_is_cut_off),
+		T(test_head_from_an_older_file),
+		T(test_file_moved_away),
+		T(test_refuses_to_start),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
