@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * audit - see the header. Which records wait for the disk, which are counted
+ * instead of written, and the confession when some could not be written.
+ *
+ * Lines that failed are not kept for later: whoever needed one durable was
+ * told and let nothing out. But the log must say itself that it is not
+ * complete, so their number is looked at some seconds after any line, and
+ * written as a `lost` record when there is a new one. That record is durable:
+ * it is also what finds out that the disk is well again.
+ */
+#include "state/audit.h"
+
+#include "base/now.h"
+#include "base/principal.h"
+#include "base/tb_error.h"
+#include "lib/loop.h"
+#include "state/audit_line.h"
+#include "state/denials.h"
+
+#define DENIALS_MS 60000
+#define LOST_CHECK_MS 5000
+
+struct audit {
+	struct writer *writer;
+	bool strict;
+	struct audit_line line;
+	struct strbuf buf; /* used again for each line */
+	struct denials *denials;
+	struct loop_timer denials_timer;
+	struct loop_timer lost_timer;
+	uint64_t lost_told;    /* how many are in the log as lost */
+	uint64_t lost_telling; /* ... when `telling` is durable */
+	struct writer_item *telling;
+};
+
+static loop_fn audit_flush_denials, audit_check_lost;
+
+struct audit *
+audit_new(struct loop *loop, struct writer *writer, bool strict,
+    struct tb_error *err)
+{
+	struct audit *a = xnew(struct audit);
+
+	a->writer = writer;
+	a->strict = strict;
+	audit_line_init(&a->line);
+	a->denials = denials_new();
+	loop_timer_init(&a->denials_timer, loop, audit_flush_denials, a);
+	loop_timer_init(&a->lost_timer, loop, audit_check_lost, a);
+	return a;
+}
+
+void
+audit_free(struct audit *a)
+{
+	if (!a)
+		return;
+	audit_flush_denials(a);
+	loop_timer_stop(&a->denials_timer);
+	loop_timer_stop(&a->lost_timer);
+	writer_forget(&a->telling);
+	denials_free(a->denials);
+	strbuf_clear(&a->buf);
+	free(a);
+}
+
+void
+audit_set_strict(struct audit *a, bool strict)
+{
+	a->strict = strict;
+}
+
+bool
+audit_is_strict(const struct audit *a)
+{
+	return a->strict;
+}
+
+/* Queues what is in buf. */
+static struct writer_item *
+audit_put(struct audit *a, bool durable, writer_done_fn *done, void *arg)
+{
+	if (!loop_timer_is_set(&a->lost_timer))
+		loop_timer_set(&a->lost_timer, LOST_CHECK_MS);
+	return writer_put_line(a->writer, a->buf.s, a->buf.len, durable, done,
+	    arg);
+}
+
+static struct writer_item *
+audit_write(struct audit *a, const struct audit_rec *rec, bool durable,
+    writer_done_fn *done, void *arg)
+{
+	struct audit_rec copy;
+
+	if (rec->event == AUDIT_STARTED && !rec->reason &&
+	    writer_was_repaired(a->writer)) {
+		copy = *rec;
+		copy.reason = "torn line repaired";
+		rec = &copy;
+	}
+	strbuf_reset(&a->buf);
+	audit_line_build(&a->line, rec, now_real_ms(), &a->buf);
+	return audit_put(a, durable, done, arg);
+}
+
+struct writer_item *
+audit_before(struct audit *a, const struct audit_rec *rec,
+    writer_done_fn *done, void *arg)
+{
+	if (a->strict)
+		return audit_write(a, rec, true, done, arg);
+	audit_write(a, rec, false, NULL, NULL);
+	return NULL;
+}
+
+struct writer_item *
+audit_durable(struct audit *a, const struct audit_rec *rec,
+    writer_done_fn *done, void *arg)
+{
+	return audit_write(a, rec, true, done, arg);
+}
+
+void
+audit_note(struct audit *a, const struct audit_rec *rec)
+{
+	audit_write(a, rec, false, NULL, NULL);
+}
+
+/* ------------------------------------------------------------- denials */
+
+void
+audit_denied(struct audit *a, const struct audit_rec *rec)
+{
+	struct audit_rec kind = *rec;
+	struct principal who;
+	size_t split;
+
+	/* what differs from one to the next does not make a kind */
+	kind.event = AUDIT_DENIED;
+	kind.request_id = NULL;
+	if (rec->who) {
+		who = *rec->who; /* borrowed, as rec is */
+		who.pid = 0;
+		kind.who = &who;
+	}
+	strbuf_reset(&a->buf);
+	audit_line_head(&a->line, &kind, &a->buf);
+	split = a->buf.len;
+	audit_line_tail(&kind, &a->buf);
+	if (!loop_timer_is_set(&a->denials_timer))
+		loop_timer_set(&a->denials_timer, DENIALS_MS);
+	if (!denials_add(a->denials, rec->who ? rec->who->uid : (uid_t)-1,
+		a->buf.s, a->buf.len, split))
+		return;
+	kind.request_id = rec->request_id;
+	kind.who = rec->who;
+	audit_write(a, &kind, false, NULL, NULL);
+}
+
+static void
+audit_write_count(void *arg, const char *text, size_t len, size_t split,
+    uid_t uid, bool other_uids, uint64_t count)
+{
+	struct audit *a = arg;
+
+	strbuf_reset(&a->buf);
+	audit_line_open(&a->line, now_real_ms(), &a->buf);
+	if (text) {
+		strbuf_add(&a->buf, text, split);
+		audit_line_count(count, &a->buf);
+		strbuf_add(&a->buf, text + split, len - split);
+	} else {
+		audit_line_denied_rest(other_uids ? NULL : &uid, count,
+		    &a->buf);
+	}
+	audit_line_close(&a->buf);
+	audit_put(a, false, NULL, NULL);
+}
+
+static void
+audit_flush_denials(void *arg)
+{
+	struct audit *a = arg;
+
+	denials_flush(a->denials, audit_write_count, a);
+}
+
+/* ---------------------------------------------------------- lost lines */
+
+static void
+audit_on_told(void *arg, const struct tb_error *err)
+{
+	struct audit *a = arg;
+
+	a->telling = NULL;
+	if (!err) {
+		a->lost_told = a->lost_telling;
+		return;
+	}
+	a->lost_told++; /* itself: it is not what was asked about */
+	if (!loop_timer_is_set(&a->lost_timer))
+		loop_timer_set(&a->lost_timer, LOST_CHECK_MS);
+}
+
+static void
+audit_check_lost(void *arg)
+{
+	struct audit *a = arg;
+	struct writer_stats stats;
+	struct audit_rec rec = {
+		.event = AUDIT_LOST,
+		.reason = "could not be written",
+	};
+
+	if (a->telling)
+		return; /* audit_on_told goes on */
+	writer_get_stats(a->writer, &stats);
+	if (stats.lost > a->lost_told) {
+		rec.count = stats.lost - a->lost_told;
+		a->lost_telling = stats.lost;
+		a->telling = audit_durable(a, &rec, audit_on_told, a);
+	} else if (stats.queued) {
+		loop_timer_set(&a->lost_timer, LOST_CHECK_MS);
+	}
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * audit - the record of every verdict and issuance: JSON Lines, one object a
+ * line, appended through the writer. It is not the log: no line is ever made
+ * from free text of a peer or a provider, and a secret does not fit into it
+ * by type (values appear as keyed fingerprints).
+ *
+ * In strict mode a release waits for the `done` of its `authorised` record;
+ * `sent` or `withheld` follows buffered. Denials are counted per uid, rule,
+ * token and minute and written as one line with a count, so that nobody can
+ * fill the disk by being refused. The bytes are final here, save the last
+ * member `hash` (SHA-256 over the previous hash and the line before that
+ * member), which the writer thread adds.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "state/writer.h"
+
+struct acl_rule;
+struct audit;
+struct loop;
+struct principal;
+struct tb_error;
+
+enum audit_event {
+	AUDIT_AUTHORISED, AUDIT_SENT, AUDIT_WITHHELD, AUDIT_DENIED,
+	AUDIT_MINT_INTENT, AUDIT_MINTED, AUDIT_MINT_FAILED, AUDIT_SETTLED,
+	AUDIT_RENEWED, AUDIT_REVOKED, AUDIT_IMPORTED, AUDIT_REJECTED,
+	AUDIT_LOGIN_STARTED, AUDIT_LOGIN_GRANTED, AUDIT_LOGIN_FAILED,
+	AUDIT_LOGIN_PINNED, AUDIT_REFRESH_INTENT, AUDIT_REFRESHED,
+	AUDIT_REFRESH_FAILED, AUDIT_HUMAN_NEEDED, AUDIT_LOGOUT,
+	AUDIT_RELOADED, AUDIT_STARTED, AUDIT_STOPPED, AUDIT_ADMIN,
+	AUDIT_LOST, /* made here: `count` lines could not be written */
+};
+
+/* Everything borrowed for the call; NULL or 0: the member is left out. */
+struct audit_rec {
+	enum audit_event event;
+	const char *door;
+	const struct principal *who;
+	const struct acl_rule *rule;
+	const char *verdict; /* "allow", "deny" */
+	const char *reason;  /* a static text or an error code */
+	const char *token;
+	uint64_t generation;
+	const char *token_id;
+	const char *fingerprint;
+	const char *backend;
+	const char *login;
+	const char *human; /* iss + sub of the pinned account */
+	const char *request_id;
+	const char *nonce;
+	const char *delivery; /* "static", "env" for audited downgrades */
+	int64_t expires_at;
+	uint64_t count;
+};
+
+struct audit *audit_new(struct loop *loop, struct writer *writer, bool strict,
+    struct tb_error *err);
+/* Writes pending denials. */
+void audit_free(struct audit *a);
+void audit_set_strict(struct audit *a, bool strict);
+bool audit_is_strict(const struct audit *a);
+
+/* Strict: done runs when durable (or with an error: release nothing), and the
+ * item may be forgotten. Relaxed: the record is queued, NULL is returned and
+ * done is NOT called: go on at once. */
+struct writer_item *audit_before(struct audit *a, const struct audit_rec *rec,
+    writer_done_fn *done, void *arg);
+/* Durable, whatever the mode; for mints, logins, refreshes. done may be NULL. */
+struct writer_item *audit_durable(struct audit *a,
+    const struct audit_rec *rec, writer_done_fn *done, void *arg);
+/* Buffered, ordered behind what was put before. */
+void audit_note(struct audit *a, const struct audit_rec *rec);
+/* A denial: aggregated. The first of its kind in a minute is written at once,
+ * those like it are counted (state/denials.h). */
+void audit_denied(struct audit *a, const struct audit_rec *rec);
