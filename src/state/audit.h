@@ -69,7 +69,8 @@ bool audit_is_strict(const struct audit *a);
  * done is NOT called: go on at once. */
 struct writer_item *audit_before(struct audit *a, const struct audit_rec *rec,
     writer_done_fn *done, void *arg);
-/* Durable, whatever the mode; for mints, logins, refreshes. done may be NULL. */
+/* Durable, whatever the mode: for mints, logins, refreshes. done may be NULL,
+ * and NULL is returned then. */
 struct writer_item *audit_durable(struct audit *a,
     const struct audit_rec *rec, writer_done_fn *done, void *arg);
 /* Buffered, ordered behind what was put before. */

@@ -19,9 +19,10 @@ enum fake_disk_op {
 	FAKE_DISK_UNLINK, FAKE_DISK_OPS,
 };
 
-/* Calls of op on a path that contains part (NULL: any; "part$": ends with it): `skip` of them go
- * through, the next `times` (-1: all) fail with error. Several rules may be
- * set; the first that fits decides. A failing write writes nothing. */
+/* Calls of op on a path that contains part (NULL: any; "part$": ends with
+ * it): `skip` of them go through, the next `times` (-1: all) fail with error.
+ * Several rules may be set; the first that fits decides. A failing write
+ * writes nothing. */
 void fake_disk_fail(enum fake_disk_op op, const char *part, int error,
     int skip, int times);
 /* The next write to such a path writes only `bytes`. */
