@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * peer_proc - what the kernel tells about a process by its pidfd, and the
+ * unit, which takes a file of /proc as well. Private to peer.c, which knows
+ * sockets.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/principal.h"
+
+#define PEER_PROC_CACHE 256
+
+/* cgroup id -> path and unit; checked by inode each time it is used. */
+struct peer_proc_cache {
+	struct {
+		uint64_t id;
+		char *path, *unit; /* unit: NULL, it is none */
+	} entries[PEER_PROC_CACHE];
+	bool unified; /* /sys/fs/cgroup is the unified hierarchy */
+};
+
+void peer_proc_cache_init(struct peer_proc_cache *c);
+void peer_proc_cache_clear(struct peer_proc_cache *c);
+
+enum peer_proc_result { PEER_PROC_OK, PEER_PROC_GONE, PEER_PROC_BUSY };
+
+/* poll(2): not even a zombie. */
+bool peer_proc_is_alive(int pidfd);
+/* The cgroup id by PIDFD_GET_INFO. 0: the kernel has none to give; *gone: the
+ * process is reaped. */
+uint64_t peer_proc_cgroup_id(int pidfd, bool *gone);
+/* Fills container, unit, strength and cgroup_id of who, whose pid is set;
+ * strength is what it will be if all goes well. GONE when the process was not
+ * alive at the end: then nothing that was read counts. */
+enum peer_proc_result peer_proc_attest(struct peer_proc_cache *c, int pidfd,
+    enum principal_strength strength, struct principal *who);
+/* uid, gid and groups as a socket would tell them, from /proc/PID/status. */
+enum peer_proc_result peer_proc_ids(pid_t pid, struct principal *who);

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rate - see the header. Few rules have one, so few entries exist: one per
+ * rule and uid that was released something, swept when many are over.
+ */
+#include "serve/rate.h"
+
+#include "base/util.h"
+#include "state/acl.h"
+
+#define BUCKETS 64
+#define SWEEP_AT 1024
+
+struct rate_entry {
+	struct rate_entry *next;
+	const struct acl_rule *rule;
+	uid_t uid;
+	uint32_t used;
+	int64_t ends_ms;
+};
+
+struct rate {
+	struct rate_entry *buckets[BUCKETS];
+	size_t n;
+};
+
+struct rate *
+rate_new(void)
+{
+	return xnew(struct rate);
+}
+
+/* Those that are over at now_ms. */
+static void
+sweep(struct rate *r, int64_t now_ms)
+{
+	struct rate_entry **link, *e;
+	size_t i;
+
+	for (i = 0; i < BUCKETS; i++) {
+		link = &r->buckets[i];
+		while ((e = *link)) {
+			if (e->ends_ms > now_ms) {
+				link = &e->next;
+				continue;
+			}
+			*link = e->next;
+			free(e);
+			r->n--;
+		}
+	}
+}
+
+void
+rate_reset(struct rate *r)
+{
+	sweep(r, INT64_MAX);
+}
+
+void
+rate_free(struct rate *r)
+{
+	if (!r)
+		return;
+	rate_reset(r);
+	free(r);
+}
+
+static struct rate_entry *
+entry_of(struct rate *r, const struct acl_rule *rule, uid_t uid,
+    int64_t now_ms)
+{
+	struct rate_entry **bucket = &r->buckets[((uintptr_t)rule / 16 + uid) %
+	    BUCKETS], *e;
+
+	for (e = *bucket; e; e = e->next)
+		if (e->rule == rule && e->uid == uid)
+			return e;
+	if (r->n >= SWEEP_AT)
+		sweep(r, now_ms);
+	e = xnew(struct rate_entry);
+	e->rule = rule;
+	e->uid = uid;
+	e->next = *bucket;
+	*bucket = e;
+	r->n++;
+	return e;
+}
+
+bool
+rate_take(struct rate *r, const struct acl_rule *rule, uid_t uid,
+    int64_t now_ms, int64_t *wait_s)
+{
+	struct rate_entry *e;
+
+	if (!rule || rule->rate_count == 0)
+		return true;
+	e = entry_of(r, rule, uid, now_ms);
+	if (e->ends_ms <= now_ms) {
+		e->ends_ms = now_ms + rule->rate_period_s * 1000;
+		e->used = 0;
+	}
+	if (e->used >= rule->rate_count) {
+		*wait_s = (e->ends_ms - now_ms + 999) / 1000;
+		return false;
+	}
+	e->used++;
+	return true;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * render - see the header. One kept text per token, replaced when the serial
+ * of the broker's view changes.
+ *
+ *	HTTP/1.1 200 OK                                        head
+ *	Content-Type ... {"token":"...",...,"expires_in":      kept, a secret
+ *	    604800,"request_id":"0123456789abcdef"}            patch
+ *
+ * The number is padded with spaces (JSON allows them), so every answer of a
+ * generation has the same Content-Length.
+ */
+#include "serve/render.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/secret.h"
+#include "base/strbuf.h"
+#include "base/timefmt.h"
+#include "base/util.h"
+#include "broker/broker.h"
+#include "serve/http1.h"
+
+#define BUCKETS 256
+#define SECONDS_WIDTH 10
+#define PATCH_LEN (SECONDS_WIDTH + 15 + RENDER_REQUEST_ID + 3)
+
+struct kept {
+	struct kept *next;
+	char *token;
+	uint64_t serial;
+	struct secret text;
+};
+
+struct render {
+	struct kept *buckets[BUCKETS];
+};
+
+struct render *
+render_new(void)
+{
+	return xnew(struct render);
+}
+
+static unsigned
+bucket_of(const char *token)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *token; token++)
+		h = (h ^ (unsigned char)*token) * 16777619u;
+	return h % BUCKETS;
+}
+
+static void
+kept_free(struct kept *k)
+{
+	secret_clear(&k->text);
+	free(k->token);
+	free(k);
+}
+
+void
+render_forget_all(struct render *r)
+{
+	struct kept *k;
+	size_t i;
+
+	for (i = 0; i < BUCKETS; i++) {
+		while ((k = r->buckets[i])) {
+			r->buckets[i] = k->next;
+			kept_free(k);
+		}
+	}
+}
+
+void
+render_forget(struct render *r, const char *token)
+{
+	struct kept **link = &r->buckets[bucket_of(token)], *k;
+
+	for (; (k = *link); link = &k->next) {
+		if (streq(k->token, token)) {
+			*link = k->next;
+			kept_free(k);
+			return;
+		}
+	}
+}
+
+void
+render_free(struct render *r)
+{
+	if (!r)
+		return;
+	render_forget_all(r);
+	free(r);
+}
+
+static struct kept *
+kept_of(struct render *r, const char *token)
+{
+	struct kept **bucket = &r->buckets[bucket_of(token)], *k;
+
+	for (k = *bucket; k; k = k->next)
+		if (streq(k->token, token))
+			return k;
+	k = xnew(struct kept);
+	k->token = xstrdup(token);
+	k->next = *bucket;
+	*bucket = k;
+	return k;
+}
+
+/* A JSON string of a value: token-shaped ones (printable ASCII) need at most a
+ * backslash in front of a quote or a backslash. */
+static void
+add_value(struct secret *out, const struct secret *value)
+{
+	const char *s = secret_reveal(value), *stop;
+
+	while (*s) {
+		stop = s + strcspn(s, "\"\\");
+		secret_append(out, s, (size_t)(stop - s));
+		if (!*stop)
+			break;
+		secret_append(out, "\\", 1);
+		secret_append(out, stop, 1);
+		s = stop + 1;
+	}
+}
+
+static void
+kept_make(struct kept *k, const struct broker_view *view)
+{
+	struct strbuf tail _cleanup_(strbuf_clear) = STRBUF_INIT;
+	struct strbuf head _cleanup_(strbuf_clear) = STRBUF_INIT;
+	struct secret value _cleanup_(secret_clear) = SECRET_INIT;
+	static const char open[] = "{\"token\":\"";
+	char when[TIMEFMT_SIZE];
+
+	add_value(&value, view->value);
+	strbuf_addf(&tail, "\",\"token_type\":\"Bearer\",\"expires_at\":\"%s\","
+	    "\"generation\":%" PRIu64 ",\"token_id\":",
+	    timefmt_rfc3339(view->expires_at, when, sizeof(when)),
+	    view->generation);
+	strbuf_add_json(&tail, view->token_id);
+	strbuf_adds(&tail, ",\"expires_in\":");
+	strbuf_addf(&head, "Content-Type: application/json\r\n"
+	    "Cache-Control: no-store\r\nETag: \"%" PRIu64 "\"\r\n"
+	    "Content-Length: %zu\r\n\r\n", view->generation,
+	    sizeof(open) - 1 + value.len + tail.len + PATCH_LEN);
+	secret_set(&k->text, head.s, head.len);
+	secret_append(&k->text, open, sizeof(open) - 1);
+	secret_append(&k->text, secret_reveal(&value), value.len);
+	secret_append(&k->text, tail.s, tail.len);
+	k->serial = view->serial;
+}
+
+static int64_t
+seconds_left(const struct broker_view *view, int64_t now_s)
+{
+	int64_t left = view->expires_at - now_s;
+
+	return left < 0 ? 0 : MIN2(left, INT64_C(9999999999));
+}
+
+/* By hand: this is the only formatting on the hot path. */
+static void
+make_patch(char *out, int64_t seconds, const char *request_id)
+{
+	static const char name[] = ",\"request_id\":\"";
+	char *p = out + SECONDS_WIDTH;
+
+	memset(out, ' ', SECONDS_WIDTH);
+	do {
+		*--p = (char)('0' + seconds % 10);
+		seconds /= 10;
+	} while (seconds);
+	p = out + SECONDS_WIDTH;
+	memcpy(p, name, sizeof(name) - 1);
+	p += sizeof(name) - 1;
+	memcpy(p, request_id, RENDER_REQUEST_ID);
+	memcpy(p + RENDER_REQUEST_ID, "\"}\n", 3);
+}
+
+static void
+set_part(struct render_reply *out, const char *s, size_t len)
+{
+	out->iov[out->n_iov++] = (struct iovec){ (void *)(uintptr_t)s, len };
+	out->len += len;
+}
+
+void
+render_json(struct render *r, const struct broker_view *view,
+    const struct render_how *how, struct render_reply *out)
+{
+	struct kept *k = kept_of(r, view->name);
+
+	_Static_assert(PATCH_LEN <= sizeof(out->patch), "patch is too small");
+	if (k->serial != view->serial || secret_is_empty(&k->text))
+		kept_make(k, view);
+	out->n_iov = 0;
+	out->len = 0;
+	set_part(out, out->head, http1_status_line(out->head, 200, how->minor,
+	    how->keep_alive));
+	set_part(out, secret_reveal(&k->text), k->text.len);
+	make_patch(out->patch, seconds_left(view, how->now_s),
+	    how->request_id);
+	set_part(out, out->patch, PATCH_LEN);
+}
+
+void
+render_text(struct render *r, const struct broker_view *view,
+    const struct render_how *how, struct render_reply *out)
+{
+	size_t n = http1_status_line(out->head, 200, how->minor,
+	    how->keep_alive);
+
+	n += (size_t)snprintf(out->head + n, sizeof(out->head) - n,
+	    "Content-Type: text/plain\r\nCache-Control: no-store\r\n"
+	    "ETag: \"%" PRIu64 "\"\r\nX-Request-Id: %s\r\n"
+	    "Content-Length: %zu\r\n\r\n", view->generation, how->request_id,
+	    view->value->len);
+	out->n_iov = 0;
+	out->len = 0;
+	set_part(out, out->head, n);
+	set_part(out, secret_reveal(view->value), view->value->len);
+}
