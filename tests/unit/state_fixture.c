@@ -200,6 +200,44 @@ state_list(const char *dir)
 	return text;
 }
 
+struct writer_item *
+state_put_line(struct state_fixture *f, const char *name, bool durable)
+{
+	_cleanup_free_ char *text = xasprintf("{\"event\":\"%s\"}", name);
+
+	return writer_put_line(f->writer, text, strlen(text), durable,
+	    state_done, (void *)name);
+}
+
+void
+state_assert_file(const char *dir, const char *name, const char *expected)
+{
+	_cleanup_free_ char *text = state_read(dir, name);
+
+	if (expected)
+		assert_non_null(text);
+	else
+		assert_null(text);
+	if (expected)
+		assert_string_equal(text, expected);
+}
+
+void
+state_assert_listing(const char *dir, const char *expected)
+{
+	_cleanup_free_ char *list = state_list(dir);
+
+	assert_string_equal(list, expected);
+}
+
+void
+state_assert_healthy(struct state_fixture *f)
+{
+	struct tb_error err = TB_ERROR_INIT;
+
+	assert_int_equal(writer_health(f->writer, &err), 0);
+}
+
 /* ----------------------------------------------------------- the verifier */
 
 struct chain {

@@ -42,6 +42,15 @@ void state_write(const char *dir, const char *name, const char *text);
  * freed. */
 char *state_list(const char *dir);
 
+/* A line {"event":"NAME"} with state_done for it. */
+struct writer_item *state_put_line(struct state_fixture *f, const char *name,
+    bool durable);
+/* NULL: there is no such file. */
+void state_assert_file(const char *dir, const char *name,
+    const char *expected);
+void state_assert_listing(const char *dir, const char *expected);
+void state_assert_healthy(struct state_fixture *f);
+
 /* All lines of the chain, condemned files first: checks every seq and hash.
  * Returns the count, fails the test on any flaw. With overlap, what follows
  * in a condemned file the line that the next one goes on from is skipped. */

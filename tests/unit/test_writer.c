@@ -13,15 +13,6 @@
 #include "state_fixture.h"
 
 static struct writer_item *
-put_line(struct state_fixture *f, const char *name, bool durable)
-{
-	_cleanup_free_ char *text = xasprintf("{\"event\":\"%s\"}", name);
-
-	return writer_put_line(f->writer, text, strlen(text), durable,
-	    state_done, (void *)name);
-}
-
-static struct writer_item *
 put_record(struct state_fixture *f, const char *name, const char *bytes)
 {
 	struct writer_rec rec = { .kind = WRITER_RECORD,
@@ -51,40 +42,11 @@ park(struct state_fixture *f)
 	state_barrier(f);
 	fake_disk_reset();
 	fake_disk_hold_syncs("audit.jsonl");
-	put_line(f, "park", true);
+	state_put_line(f, "park", true);
 	for (i = 0; i < 5000 &&
 	    !fake_disk_count(FAKE_DISK_FDATASYNC, NULL); i++)
 		usleep(1000);
 	assert_int_equal(fake_disk_count(FAKE_DISK_FDATASYNC, NULL), 1);
-}
-
-static void
-assert_file(const char *dir, const char *name, const char *expected)
-{
-	_cleanup_free_ char *text = state_read(dir, name);
-
-	if (expected)
-		assert_non_null(text);
-	else
-		assert_null(text);
-	if (expected)
-		assert_string_equal(text, expected);
-}
-
-static void
-assert_listing(const char *dir, const char *expected)
-{
-	_cleanup_free_ char *list = state_list(dir);
-
-	assert_string_equal(list, expected);
-}
-
-static void
-assert_healthy(struct state_fixture *f)
-{
-	struct tb_error err = TB_ERROR_INIT;
-
-	assert_int_equal(writer_health(f->writer, &err), 0);
 }
 
 static void
@@ -94,9 +56,9 @@ test_everything_lands_in_order(void **state)
 	_cleanup_free_ char *log = NULL;
 
 	put_record(f, "a.1.tbr", "one");
-	put_line(f, "l1", true);
+	state_put_line(f, "l1", true);
 	put_record(f, "a.2.tbr", "two");
-	put_line(f, "l2", false);
+	state_put_line(f, "l2", false);
 	put_record(f, "a.1.tbr", "three");
 	put_delete(f, "a.2.tbr");
 	put_delete(f, "never.there.tbr");
@@ -104,15 +66,15 @@ test_everything_lands_in_order(void **state)
 	assert_true(state_wait_done(f, 7));
 	assert_string_equal(state_done_log, "a.1.tbr l1 a.2.tbr l2 a.1.tbr "
 	    "a.2.tbr never.there.tbr");
-	assert_file(f->state_dir, "a.1.tbr", "three");
-	assert_listing(f->state_dir, "a.1.tbr");
-	assert_listing(f->log_dir, "audit.jsonl");
+	state_assert_file(f->state_dir, "a.1.tbr", "three");
+	state_assert_listing(f->state_dir, "a.1.tbr");
+	state_assert_listing(f->log_dir, "audit.jsonl");
 	assert_int_equal(state_verify_chain(f, false), 2);
 	log = state_read(f->log_dir, "audit.jsonl");
 	assert_ptr_equal(strstr(log, "{\"seq\":1,\"event\":\"l1\",\"hash\":\""),
 	    log);
 	assert_non_null(strstr(log, "\n{\"seq\":2,\"event\":\"l2\",\"hash\""));
-	assert_healthy(f);
+	state_assert_healthy(f);
 }
 
 static void
@@ -152,7 +114,7 @@ test_a_group_is_one_write_and_one_sync(void **state)
 	park(f);
 	writer_get_stats(f->writer, &before);
 	for (i = 0; i < 100; i++)
-		put_line(f, "x", i % 2);
+		state_put_line(f, "x", i % 2);
 	fake_disk_release();
 	assert_true(state_wait_done(f, 101));
 	writer_get_stats(f->writer, &after);
@@ -198,9 +160,9 @@ test_a_record_is_durable_before_a_later_line(void **state)
 
 	park(f);
 	put_record(f, "a.tbr", "1");
-	put_line(f, "buffered", false);
+	state_put_line(f, "buffered", false);
 	put_record(f, "b.tbr", "1");
-	put_line(f, "durable", true);
+	state_put_line(f, "durable", true);
 	fake_disk_release();
 	assert_true(state_wait_done(f, 5));
 	trace = fake_disk_trace();
@@ -231,9 +193,9 @@ test_forgotten_is_written_and_not_called(void **state)
 	struct writer_item *line, *record, *none = NULL;
 
 	park(f);
-	line = put_line(f, "forgotten", true);
+	line = state_put_line(f, "forgotten", true);
 	record = put_record(f, "a.tbr", "x");
-	put_line(f, "kept", true);
+	state_put_line(f, "kept", true);
 	writer_forget(&line);
 	writer_forget(&record);
 	writer_forget(&none);
@@ -241,7 +203,7 @@ test_forgotten_is_written_and_not_called(void **state)
 	fake_disk_release();
 	assert_true(state_wait_done(f, 2));
 	assert_string_equal(state_done_log, "park kept");
-	assert_file(f->state_dir, "a.tbr", "x");
+	state_assert_file(f->state_dir, "a.tbr", "x");
 	assert_int_equal(state_count_lines(f, "forgotten"), 1);
 }
 
@@ -263,8 +225,8 @@ test_forget_from_a_done(void **state)
 	park(f);
 	writer_put_line(f->writer, "{\"a\":1}", 7, true, forget_later,
 	    (void *)"first");
-	later = put_line(f, "later", true);
-	put_line(f, "last", true);
+	later = state_put_line(f, "later", true);
+	state_put_line(f, "last", true);
 	fake_disk_release();
 	assert_true(state_wait_done(f, 3));
 	assert_string_equal(state_done_log, "park first last");
@@ -277,13 +239,13 @@ test_stop_writes_all_and_calls_nobody(void **state)
 	int i;
 
 	for (i = 0; i < 50; i++)
-		put_line(f, "x", false);
+		state_put_line(f, "x", false);
 	writer_put_line(f->writer, "{\"event\":\"lazy\"}", 16, false, NULL,
 	    NULL);
 	put_record(f, "a.tbr", "x");
 	state_restart(f);
 	assert_string_equal(state_done_log, "");
-	assert_file(f->state_dir, "a.tbr", "x");
+	state_assert_file(f->state_dir, "a.tbr", "x");
 	assert_int_equal(state_verify_chain(f, false), 51);
 }
 
@@ -295,14 +257,14 @@ test_chain_goes_on_after_a_restart(void **state)
 
 	writer_chain_head(f->writer, before);
 	assert_int_equal(strspn(before, "0"), 64);
-	put_line(f, "a", true);
+	state_put_line(f, "a", true);
 	assert_true(state_wait_done(f, 1));
 	writer_chain_head(f->writer, before);
 	state_restart(f);
 	writer_chain_head(f->writer, after);
 	assert_string_equal(before, after);
 	assert_false(writer_was_repaired(f->writer));
-	put_line(f, "b", true);
+	state_put_line(f, "b", true);
 	assert_true(state_wait_done(f, 1));
 	assert_int_equal(state_verify_chain(f, false), 2);
 }
@@ -346,7 +308,7 @@ test_backlog_is_bounded(void **state)
 	park(f);
 	for (i = 0; i < 40; i++)
 		writer_put_line(f->writer, big, 1 << 20, false, NULL, NULL);
-	put_line(f, "waited-for", true);
+	state_put_line(f, "waited-for", true);
 	writer_get_stats(f->writer, &stats);
 	assert_int_equal(stats.lost, 8);
 	fake_disk_release();
@@ -395,12 +357,12 @@ test_failing_record(void **state)
 		assert_string_equal(state_done_error.msg, table[i].msg);
 		assert_int_equal(writer_health(f->writer, &err), -1);
 		assert_string_equal(err.msg, table[i].msg);
-		assert_file(f->state_dir, "b.tbr", "old");
-		assert_listing(f->state_dir, "a.tbr b.tbr");
+		state_assert_file(f->state_dir, "b.tbr", "old");
+		state_assert_listing(f->state_dir, "a.tbr b.tbr");
 		fake_disk_reset();
 		put_record(f, "b.tbr", "old");
 		assert_true(state_wait_done(f, 1));
-		assert_healthy(f);
+		state_assert_healthy(f);
 	}
 }
 
@@ -413,7 +375,7 @@ test_failing_directory_sync(void **state)
 	fake_disk_fail(FAKE_DISK_FSYNC, "/state", EIO, 2, 1);
 	put_record(f, "a.tbr", "1");
 	put_record(f, "b.tbr", "2");
-	put_line(f, "l", true);
+	state_put_line(f, "l", true);
 	put_record(f, "c.tbr", "3");
 	fake_disk_release();
 	assert_true(state_wait_done(f, 5));
@@ -444,255 +406,17 @@ test_put_error_keeps_its_place(void **state)
 	struct tb_error why = TB_ERROR_INIT;
 
 	tb_error_set(&why, TB_E_LIMIT, "too big");
-	put_line(f, "a", true);
+	state_put_line(f, "a", true);
 	writer_put_error(f->writer, &why, state_done, (void *)"b");
-	put_line(f, "c", true);
+	state_put_line(f, "c", true);
 	assert_true(state_wait_done(f, 3));
 	assert_string_equal(state_done_log, "a b! c");
 	assert_int_equal(state_done_error.code, TB_E_LIMIT);
 	assert_string_equal(state_done_error.msg, "too big");
-	assert_healthy(f);
-}
-
-/* One fault, and a new file can be made: nobody notices but the directory. */
-static void
-test_condemned_segment_is_rewritten(void **state)
-{
-	static const struct {
-		enum fake_disk_op op;
-		int error;
-		bool cut_fails;
-	} table[] = {
-		{ FAKE_DISK_FDATASYNC, EIO, false },
-		{ FAKE_DISK_WRITE, ENOSPC, false },
-		{ FAKE_DISK_FDATASYNC, EIO, true },
-	};
-	struct state_fixture *f = *state;
-	unsigned total = 0;
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(table); i++) {
-		fake_disk_reset();
-		state_done_log[0] = '\0';
-		put_line(f, "durable", true);
-		assert_true(state_wait_done(f, 1));
-		/* written, reported, not synced: must survive as well */
-		put_line(f, "buffered", false);
-		assert_true(state_wait_done(f, 1));
-		fake_disk_fail(table[i].op, "audit.jsonl", table[i].error, 0,
-		    1);
-		if (table[i].cut_fails)
-			fake_disk_fail(FAKE_DISK_FTRUNCATE, NULL, EIO, 0, -1);
-		put_line(f, "rescued", true);
-		assert_true(state_wait_done(f, 1));
-		assert_string_equal(state_done_log,
-		    "durable buffered rescued");
-		total += 3;
-		assert_int_equal(state_verify_chain(f, table[i].cut_fails),
-		    total);
-		assert_healthy(f);
-	}
-	assert_listing(f->log_dir, "audit-00000000000000000001.jsonl "
-	    "audit-00000000000000000004.jsonl "
-	    "audit-00000000000000000007.jsonl audit.jsonl");
-	state_restart(f);
-	put_line(f, "after", true);
-	assert_true(state_wait_done(f, 1));
-	assert_int_equal(state_verify_chain(f, true), total + 1);
-}
-
-static void
-test_short_write_then_full(void **state)
-{
-	struct state_fixture *f = *state;
-
-	put_line(f, "a", true);
-	assert_true(state_wait_done(f, 1));
-	fake_disk_short_write("audit.jsonl", 10);
-	put_line(f, "b", true); /* goes on where it stopped */
-	assert_true(state_wait_done(f, 1));
-	assert_listing(f->log_dir, "audit.jsonl");
-	fake_disk_reset();
-	fake_disk_short_write("audit.jsonl", 10);
-	fake_disk_fail(FAKE_DISK_WRITE, "audit.jsonl", ENOSPC, 0, -1);
-	put_line(f, "c", true);
-	assert_true(state_wait_done(f, 1));
-	assert_string_equal(state_done_log, "a b c!");
-	assert_string_equal(state_done_error.msg,
-	    "cannot write the audit log: No space left on device");
-	fake_disk_reset();
-	put_line(f, "d", true);
-	assert_true(state_wait_done(f, 1));
-	assert_int_equal(state_verify_chain(f, false), 3);
-	assert_int_equal(state_count_lines(f, "\"c\""), 0);
-}
-
-/* While the disk refuses, each waiter is told; later everything goes on, in
- * one chain without a gap, and nothing that was reported durable is missing. */
-static void
-test_refusing_disk_and_recovery(void **state)
-{
-	static const struct {
-		enum fake_disk_op op;
-		const char *part;
-		int error;
-	} table[] = {
-		{ FAKE_DISK_WRITE, "audit", ENOSPC },
-		{ FAKE_DISK_FSYNC, "audit.jsonl", EIO },
-		{ FAKE_DISK_OPEN, "audit", EROFS },
-		{ FAKE_DISK_LINK, "audit", EIO },
-		{ FAKE_DISK_RENAME, "audit", EIO },
-		{ FAKE_DISK_FSYNC, "/log$", EIO },
-	};
-	struct state_fixture *f = *state;
-	struct tb_error err = TB_ERROR_INIT;
-	struct writer_stats stats;
-	size_t i, j;
-
-	for (i = 0; i < ARRAY_SIZE(table); i++) {
-		fake_disk_reset();
-		put_line(f, "ok", true);
-		put_line(f, "buffered", false);
-		assert_true(state_wait_done(f, 2));
-		fake_disk_fail(FAKE_DISK_FDATASYNC, "audit", EIO, 0, -1);
-		fake_disk_fail(table[i].op, table[i].part, table[i].error, 0,
-		    -1);
-		for (j = 0; j < 3; j++) {
-			state_done_log[0] = '\0';
-			put_line(f, "lost", true);
-			put_record(f, "r.tbr", "fine");
-			put_line(f, "lost", false);
-			assert_true(state_wait_done(f, 3));
-			assert_string_equal(state_done_log,
-			    "lost! r.tbr lost!");
-			assert_int_equal(writer_health(f->writer, &err), -1);
-			assert_non_null(strstr(err.msg,
-			    "cannot write the audit log: "));
-		}
-		fake_disk_reset();
-		state_done_log[0] = '\0';
-		put_line(f, "ok", true);
-		assert_true(state_wait_done(f, 1));
-		assert_string_equal(state_done_log, "ok");
-		assert_healthy(f);
-		assert_int_equal(state_verify_chain(f, true), 3 * (i + 1));
-		assert_int_equal(state_count_lines(f, "lost"), 0);
-		assert_int_equal(state_count_lines(f, "buffered"), i + 1);
-	}
-	writer_get_stats(f->writer, &stats);
-	assert_int_equal(stats.lost, 6 * ARRAY_SIZE(table));
-	assert_int_equal(stats.errors, 6 * ARRAY_SIZE(table));
-}
-
-/* Buffered lines are rescued by themselves once the disk is well. */
-static void
-test_buffered_lines_are_retried_when_idle(void **state)
-{
-	struct state_fixture *f = *state;
-	struct tb_error err = TB_ERROR_INIT;
-	int i;
-
-	put_line(f, "buffered", false);
-	assert_true(state_wait_done(f, 1));
-	fake_disk_fail(FAKE_DISK_FDATASYNC, "audit", EIO, 0, -1);
-	fake_disk_fail(FAKE_DISK_LINK, "audit", EIO, 0, -1);
-	fake_disk_fail(FAKE_DISK_OPEN, "audit", EIO, 0, -1);
-	put_line(f, "x", true);
-	assert_true(state_wait_done(f, 1));
-	assert_int_equal(writer_health(f->writer, &err), -1);
-	fake_disk_reset();
-	for (i = 0; i < 3000 && writer_health(f->writer, &err) < 0; i++)
-		usleep(1000);
-	assert_healthy(f);
-	assert_int_equal(state_verify_chain(f, false), 1);
+	state_assert_healthy(f);
 }
 
 /* ----------------------------------------------------------------- start */
-
-static void
-test_torn_line_is_cut_off(void **state)
-{
-	static const struct {
-		const char *tail, *torn;
-	} table[] = {
-		{ "{\"seq\":3,\"event\":\"x", "{\"seq\":3,\"event\":\"x\n" },
-		{ "{\"seq\":3,\"event\":\"x\"}\n",
-		    "{\"seq\":3,\"event\":\"x\"}\n\n" },
-		{ "\n", "\n\n" },
-		{ "garbage\n{\"seq\":9,\n\n", "garbage\n{\"seq\":9,\n\n\n" },
-	};
-	struct state_fixture *f = *state;
-	unsigned lines = 2;
-	size_t i;
-
-	put_line(f, "a", true);
-	put_line(f, "b", true);
-	assert_true(state_wait_done(f, 2));
-	for (i = 0; i < ARRAY_SIZE(table); i++) {
-		_cleanup_free_ char *good = state_read(f->log_dir,
-		    "audit.jsonl");
-		_cleanup_free_ char *bad = xasprintf("%s%s", good,
-		    table[i].tail);
-		_cleanup_free_ char *torn = xasprintf("%s/audit.jsonl.torn",
-		    f->log_dir);
-
-		state_write(f->log_dir, "audit.jsonl", bad);
-		unlink(torn);
-		state_restart(f);
-		assert_true(writer_was_repaired(f->writer));
-		assert_file(f->log_dir, "audit.jsonl", good);
-		assert_file(f->log_dir, "audit.jsonl.torn", table[i].torn);
-		put_line(f, "c", true);
-		assert_true(state_wait_done(f, 1));
-		assert_int_equal(state_verify_chain(f, false), ++lines);
-	}
-}
-
-/* The crash came after the condemned file got its name, or the current one
- * was removed: the chain goes on from the newest file that has a line. */
-static void
-test_head_from_an_older_file(void **state)
-{
-	struct state_fixture *f = *state;
-	_cleanup_free_ char *from = xasprintf("%s/audit.jsonl", f->log_dir);
-	_cleanup_free_ char *to = xasprintf("%s/audit-%020d.jsonl",
-	    f->log_dir, 2);
-
-	put_line(f, "a", true);
-	put_line(f, "b", true);
-	assert_true(state_wait_done(f, 2));
-	assert_int_equal(rename(from, to), 0);
-	state_write(f->log_dir, "audit.jsonl.new", "left over");
-	state_write(f->log_dir, "audit-1.jsonl", "not one of ours");
-	state_restart(f);
-	put_line(f, "c", true);
-	assert_true(state_wait_done(f, 1));
-	assert_file(f->log_dir, "audit.jsonl.new", NULL);
-	_cleanup_free_ char *other = xasprintf("%s/audit-1.jsonl", f->log_dir);
-
-	unlink(other);
-	assert_int_equal(state_verify_chain(f, false), 3);
-}
-
-/* Somebody moved the file away while it was being written, and then the disk
- * failed: still no dead end. */
-static void
-test_file_moved_away(void **state)
-{
-	struct state_fixture *f = *state;
-	_cleanup_free_ char *from = xasprintf("%s/audit.jsonl", f->log_dir);
-	_cleanup_free_ char *to = xasprintf("%s/audit-%020d.jsonl",
-	    f->log_dir, 1);
-
-	put_line(f, "a", true);
-	assert_true(state_wait_done(f, 1));
-	assert_int_equal(rename(from, to), 0);
-	fake_disk_fail(FAKE_DISK_FDATASYNC, "audit", EIO, 0, 1);
-	put_line(f, "b", true);
-	assert_true(state_wait_done(f, 1));
-	assert_string_equal(state_done_log, "a b");
-	assert_int_equal(state_verify_chain(f, false), 2);
-}
 
 static void
 assert_no_start(struct state_fixture *f, const char *state_dir,
@@ -776,13 +500,6 @@ main(void)
 		T(test_failing_directory_sync),
 		T(test_failing_delete),
 		T(test_put_error_keeps_its_place),
-		T(test_condemned_segment_is_rewritten),
-		T(test_short_write_then_full),
-		T(test_refusing_disk_and_recovery),
-		T(test_buffered_lines_are_retried_when_idle),
-		T(test_torn_line_is_cut_off),
-		T(test_head_from_an_older_file),
-		T(test_file_moved_away),
 		T(test_refuses_to_start),
 	};
 
