@@ -129,25 +129,40 @@ add_member(struct strbuf *b, const char *name, const char *value)
 	strbuf_add_json(b, value);
 }
 
+static int64_t
+retry_after_s(const struct problem *p)
+{
+	return p->retry_after_s > 0 ? p->retry_after_s :
+	    problems[p->code].retry_after_s;
+}
+
+void
+problem_body(const struct problem *p, const char *request_id,
+    struct strbuf *out)
+{
+	int64_t retry = retry_after_s(p);
+
+	strbuf_addf(out, "{\"type\":\"urn:tokenbroker:problem:%s\"",
+	    problems[p->code].name);
+	add_member(out, "title", problems[p->code].title);
+	strbuf_addf(out, ",\"status\":%d", problem_status(p));
+	add_member(out, "detail", p->detail);
+	add_member(out, "code", problems[p->code].name);
+	add_member(out, "login", p->login);
+	if (retry)
+		strbuf_addf(out, ",\"retry_after\":%" PRId64, retry);
+	add_member(out, "request_id", request_id);
+	strbuf_adds(out, "}\n");
+}
+
 void
 problem_render(const struct problem *p, const char *request_id,
     struct strbuf *out)
 {
 	struct strbuf body _cleanup_(strbuf_clear) = STRBUF_INIT;
-	int64_t retry = p->retry_after_s > 0 ? p->retry_after_s :
-	    problems[p->code].retry_after_s;
+	int64_t retry = retry_after_s(p);
 
-	strbuf_addf(&body, "{\"type\":\"urn:tokenbroker:problem:%s\"",
-	    problems[p->code].name);
-	add_member(&body, "title", problems[p->code].title);
-	strbuf_addf(&body, ",\"status\":%d", problem_status(p));
-	add_member(&body, "detail", p->detail);
-	add_member(&body, "code", problems[p->code].name);
-	add_member(&body, "login", p->login);
-	if (retry)
-		strbuf_addf(&body, ",\"retry_after\":%" PRId64, retry);
-	add_member(&body, "request_id", request_id);
-	strbuf_adds(&body, "}\n");
+	problem_body(p, request_id, &body);
 	strbuf_adds(out, "Content-Type: application/problem+json\r\n"
 	    "Cache-Control: no-store\r\n");
 	if (retry)

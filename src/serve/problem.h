@@ -59,6 +59,9 @@ int problem_status(const struct problem *p);
 struct problem problem_from_error(const struct tb_error *err,
     const char *login);
 
+/* The JSON object alone. */
+void problem_body(const struct problem *p, const char *request_id,
+    struct strbuf *out);
 /* The answer behind its status line: fields, empty line, body. */
 void problem_render(const struct problem *p, const char *request_id,
     struct strbuf *out);

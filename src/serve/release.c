@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * release - see the header.
+ *
+ *	verdict -> value ready? --yes-> recorded? -relaxed-> send
+ *	                |                 strict: wait for the disk -> gate -> send
+ *	                no: wait for the broker -> verdict again -> recorded?
+ *
+ * The hot path (value ready, audit relaxed) allocates nothing and ends within
+ * release_start. Whoever waits gets a struct release; after every wait the
+ * world may have changed, so the gate asks again: the rules, whether the
+ * client still lives, and which value is the newest.
+ */
+#include "serve/release.h"
+
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "base/now.h"
+#include "base/util.h"
+#include "broker/broker.h"
+#include "conf.h"
+#include "lib/loop.h"
+#include "serve/denylog.h"
+#include "serve/rate.h"
+#include "serve/render.h"
+#include "serve/serve_int.h"
+#include "serve/session.h"
+#include "state/audit.h"
+
+struct release {
+	struct session_op op;
+	struct loop_timer timer;
+	struct broker_waiter *waiter; /* the broker has no value yet */
+	struct writer_item *item;     /* the record is on its way to the disk */
+	uint64_t generation;          /* that the record names */
+	uint64_t known;
+	const char *delivery;         /* static, or NULL */
+	bool as_text, watches;
+	char token[];
+};
+
+/* An answer that the client does not take at once. */
+struct release_late {
+	uint64_t generation;
+	char id[17];
+	char token[];
+};
+
+static broker_waiter_fn release_on_value;
+static loop_fn release_on_timer;
+static writer_done_fn release_on_recorded;
+static void release_gone(struct session_op *op);
+static void release_hurry(struct session_op *op, enum session_hurry why);
+
+static const struct session_op_type release_type = {
+	.gone = release_gone,
+	.hurry = release_hurry,
+};
+
+static struct release *
+release_of(struct session_op *op)
+{
+	return container_of(op, struct release, op);
+}
+
+static struct release *
+release_new(struct session *s, const struct release_ask *ask)
+{
+	size_t n = strlen(ask->token);
+	struct release *r = xcalloc(1, sizeof(*r) + n + 1);
+
+	memcpy(r->token, ask->token, n);
+	r->known = ask->known;
+	r->as_text = ask->as_text;
+	r->delivery = ask->delivery;
+	loop_timer_init(&r->timer, session_serve(s)->loop, release_on_timer,
+	    r);
+	return r;
+}
+
+/* The session may then be answered, or is closed. */
+static struct session *
+release_end(struct release *r)
+{
+	struct session *s = r->op.session ? session_end(&r->op) : NULL;
+
+	broker_wait_cancel(&r->waiter);
+	writer_forget(&r->item);
+	loop_timer_stop(&r->timer);
+	free(r);
+	return s;
+}
+
+/* ----------------------------------------------------------------- records */
+
+static struct audit_rec
+record_of(struct session *s, const char *id, const struct acl_verdict *v,
+    const struct broker_view *view, const char *delivery)
+{
+	return (struct audit_rec){
+		.event = AUDIT_AUTHORISED,
+		.door = acl_door_name(session_door(s)->id),
+		.who = session_who(s),
+		.rule = v->rule,
+		.verdict = "allow",
+		.token = view->name,
+		.generation = view->generation,
+		.token_id = view->token_id,
+		.fingerprint = view->fingerprint,
+		.backend = view->backend,
+		.login = view->login,
+		.human = view->human,
+		.request_id = id,
+		.delivery = delivery,
+		.expires_at = view->expires_at,
+	};
+}
+
+/* What was authorised did not leave after all. */
+static void
+note_withheld(struct session *s, const char *token, uint64_t generation,
+    const char *reason)
+{
+	char id[17];
+	struct audit_rec rec = {
+		.event = AUDIT_WITHHELD,
+		.door = acl_door_name(session_door(s)->id),
+		.who = session_who(s),
+		.token = token,
+		.generation = generation,
+		.request_id = session_request_id(s, id),
+		.reason = reason,
+	};
+
+	audit_note(session_serve(s)->audit, &rec);
+}
+
+void
+release_deny(struct session *s, const char *token,
+    const struct acl_verdict *v)
+{
+	struct serve *serve = session_serve(s);
+	char id[17];
+	struct audit_rec rec = {
+		.event = AUDIT_DENIED,
+		.door = acl_door_name(session_door(s)->id),
+		.who = session_who(s),
+		.rule = v->rule,
+		.verdict = "deny",
+		.reason = v->reason,
+		.token = token,
+		.request_id = session_request_id(s, id),
+	};
+
+	audit_denied(serve->audit, &rec);
+	denylog_line(serve->denylog, rec.door, rec.who, token, v->reason,
+	    v->rule ? v->rule->where : NULL, now_boot_ms());
+	session_refuse(s, PROBLEM_TOKEN, "no rule allows you this token, or "
+	    "there is no token of this name");
+}
+
+/* -------------------------------------------------------------------- send */
+
+static void
+late_on_drained(void *arg, struct session *s, bool all, bool some)
+{
+	struct release_late *late = arg;
+	struct audit_rec rec = {
+		.event = all || some ? AUDIT_SENT : AUDIT_WITHHELD,
+		.door = acl_door_name(session_door(s)->id),
+		.who = session_who(s),
+		.token = late->token,
+		.generation = late->generation,
+		.request_id = late->id,
+		.reason = all ? NULL : some ? "cut short" :
+		    "client does not read",
+	};
+
+	audit_note(session_serve(s)->audit, &rec);
+	free(late);
+}
+
+static void
+send_late(struct session *s, const struct audit_rec *rec)
+{
+	size_t n = strlen(rec->token);
+	struct release_late *late = xcalloc(1, sizeof(*late) + n + 1);
+
+	late->generation = rec->generation;
+	memcpy(late->id, rec->request_id, sizeof(late->id));
+	memcpy(late->token, rec->token, n);
+	session_on_drained(s, late_on_drained, late);
+}
+
+/* rec is that of the authorisation. */
+static void
+send_value(struct session *s, const struct broker_view *view, bool as_text,
+    struct audit_rec *rec)
+{
+	struct serve *serve = session_serve(s);
+	struct render_how how = {
+		.minor = session_minor(s),
+		.keep_alive = session_keeps_alive(s),
+		.request_id = rec->request_id,
+		.now_s = now_real_s(),
+	};
+	struct render_reply reply;
+
+	if (as_text)
+		render_text(serve->render, view, &how, &reply);
+	else
+		render_json(serve->render, view, &how, &reply);
+	switch (session_send(s, reply.iov, reply.n_iov)) {
+	case SESSION_SENT:
+		rec->event = AUDIT_SENT;
+		audit_note(serve->audit, rec);
+		break;
+	case SESSION_NOT_SENT:
+		rec->event = AUDIT_WITHHELD;
+		rec->reason = "client went away";
+		audit_note(serve->audit, rec);
+		break;
+	case SESSION_PARTLY:
+		send_late(s, rec);
+		break;
+	}
+}
+
+/* ---------------------------------------------------------------- authorise */
+
+/* A client that may have this value: the record first. r: what waited so far,
+ * or NULL; it lives on while the disk is waited for. */
+static void
+authorise(struct session *s, struct release *r, const struct release_ask *ask,
+    const struct acl_verdict *v, const struct broker_view *view)
+{
+	struct serve *serve = session_serve(s);
+	struct problem over = { .code = PROBLEM_RATE,
+		.detail = "the rule that allows you this token has a rate" };
+	bool as_text = r ? r->as_text : ask->as_text;
+	struct audit_rec rec;
+	char id[17];
+
+	if (!rate_take(serve->rate, v->rule, session_who(s)->uid,
+	    now_boot_ms(), &over.retry_after_s)) {
+		if (r)
+			release_end(r);
+		session_problem(s, &over);
+		return;
+	}
+	rec = record_of(s, session_request_id(s, id), v, view,
+	    r ? r->delivery : ask->delivery);
+	if (!audit_is_strict(serve->audit)) {
+		audit_before(serve->audit, &rec, NULL, NULL);
+		if (r)
+			release_end(r);
+		send_value(s, view, as_text, &rec);
+		return;
+	}
+	if (r)
+		session_end(&r->op);
+	else
+		r = release_new(s, ask);
+	loop_timer_stop(&r->timer);
+	r->generation = view->generation;
+	session_begin(s, &r->op, &release_type, false);
+	r->item = audit_before(serve->audit, &rec, release_on_recorded, r);
+}
+
+/* The record is durable. Is everything else as it was? */
+static void
+release_on_recorded(void *arg, const struct tb_error *err)
+{
+	struct release *r = arg;
+	struct session *s = r->op.session;
+	struct broker_view view;
+	struct acl_verdict v;
+	struct audit_rec rec;
+	const char *why = NULL;
+	const char *delivery = r->delivery;
+	bool as_text = r->as_text, newer = false;
+	char id[17];
+
+	r->item = NULL;
+	v = session_verdict(s, r->token);
+	if (err)
+		why = "no durable record";
+	else if (!v.allow)
+		why = "rule changed";
+	else if (!session_peer_is_alive(s))
+		why = "connector has exited";
+	else if (!broker_get(session_serve(s)->broker, r->token, 0, &view))
+		why = "no longer valid";
+	else if ((newer = view.generation != r->generation))
+		why = "superseded";
+	if (why)
+		note_withheld(s, r->token, r->generation, why);
+	if (newer) {
+		authorise(s, r, NULL, &v, &view);
+		return;
+	}
+	if (err) {
+		session_refuse(release_end(r), PROBLEM_AUDIT, "the record of "
+		    "this release cannot be made durable, so nothing is "
+		    "released");
+	} else if (!v.allow) {
+		session_end(&r->op);
+		release_deny(s, r->token, &v);
+		release_end(r);
+	} else if (why) {
+		session_refuse(release_end(r), PROBLEM_TIMEOUT,
+		    "the value ended while its record was written");
+	} else {
+		release_end(r);
+		rec = record_of(s, session_request_id(s, id), &v, &view,
+		    delivery);
+		send_value(s, &view, as_text, &rec);
+	}
+}
+
+/* ------------------------------------------------------------ not ready yet */
+
+static void
+wait_for_value(struct session *s, const struct release_ask *ask, bool watches)
+{
+	struct serve *serve = session_serve(s);
+	struct release *r = release_new(s, ask);
+	int64_t ms = serve->conf->cold_wait_ms;
+
+	r->watches = watches;
+	if (watches)
+		ms = ask->wait_s * 1000;
+	else if (ask->wait_s >= 0)
+		ms = MIN2(ms, ask->wait_s * 1000);
+	session_begin(s, &r->op, &release_type, true);
+	loop_timer_set(&r->timer, ms);
+	r->waiter = broker_wait(serve->broker, r->token,
+	    watches ? ask->known : 0, ask->min_valid_s, release_on_value, r);
+}
+
+static void
+release_fail(struct release *r, const struct tb_error *err)
+{
+	struct session *s = r->op.session;
+	struct acl_verdict gone = { .reason = "no such token" };
+	struct problem p = problem_from_error(err, broker_token_login(
+	    session_serve(s)->broker, r->token));
+
+	session_end(&r->op);
+	/* the token was taken out of the configuration meanwhile */
+	if (err->code == TB_E_BADREQ)
+		release_deny(s, r->token, &gone);
+	else
+		session_problem(s, &p);
+	release_end(r);
+}
+
+static void
+release_on_value(void *arg, const struct broker_view *view,
+    const struct tb_error *err)
+{
+	struct release *r = arg;
+	struct session *s = r->op.session;
+	struct acl_verdict v;
+
+	r->waiter = NULL;
+	loop_timer_stop(&r->timer);
+	if (err) {
+		release_fail(r, err);
+		return;
+	}
+	v = session_verdict(s, r->token);
+	if (!v.allow) {
+		session_end(&r->op);
+		release_deny(s, r->token, &v);
+		release_end(r);
+	} else if (r->known == view->generation) {
+		session_not_modified(release_end(r), view->generation);
+	} else {
+		authorise(s, r, NULL, &v, view);
+	}
+}
+
+/* A watch ends without news; a cold start takes longer than the client. */
+static void
+release_give_up(struct release *r, enum problem_code code, const char *detail)
+{
+	bool watches = r->watches;
+	uint64_t known = r->known;
+	struct session *s = release_end(r);
+
+	if (watches)
+		session_not_modified(s, known);
+	else
+		session_refuse(s, code, detail);
+}
+
+static void
+release_on_timer(void *arg)
+{
+	release_give_up(arg, PROBLEM_TIMEOUT,
+	    "there is no value yet; it is being made");
+}
+
+static void
+release_gone(struct session_op *op)
+{
+	struct release *r = release_of(op);
+
+	if (r->item)
+		note_withheld(op->session, r->token, r->generation,
+		    "client went away");
+	op->session = NULL;
+	release_end(r);
+}
+
+static void
+release_hurry(struct session_op *op, enum session_hurry why)
+{
+	struct release *r = release_of(op);
+
+	switch (why) {
+	case SESSION_STOPPING:
+		if (!r->item)
+			release_give_up(r, PROBLEM_STOPPING,
+			    "the broker is being restarted; ask again");
+		break;
+	case SESSION_RELOADED:
+		/* ask again: what the client may have is judged then */
+		if (r->watches && !r->item)
+			release_give_up(r, PROBLEM_TIMEOUT, "");
+		break;
+	case SESSION_EXPIRED:
+		note_withheld(op->session, r->token, r->generation,
+		    "no durable record in time");
+		session_refuse(release_end(r), PROBLEM_AUDIT, "the record of "
+		    "this release is not durable yet, so nothing is released");
+		break;
+	}
+}
+
+/* ------------------------------------------------------------------- start */
+
+void
+release_start(struct session *s, const struct release_ask *ask)
+{
+	struct broker *broker = session_serve(s)->broker;
+	struct acl_verdict v = session_verdict(s, ask->token);
+	struct broker_view view;
+
+	if (!v.allow) {
+		release_deny(s, ask->token, &v);
+	} else if (ask->min_valid_s > 0 &&
+	    ask->min_valid_s > broker_max_min_valid(broker, ask->token)) {
+		session_refuse(s, PROBLEM_BAD_REQUEST, "min_valid is more than "
+		    "the token's renew_before, which is all that can be "
+		    "promised");
+	} else if (!broker_get(broker, ask->token, ask->min_valid_s, &view)) {
+		render_forget(session_serve(s)->render, ask->token);
+		wait_for_value(s, ask, ask->known && ask->wait_s >= 0);
+	} else if (ask->known != view.generation) {
+		authorise(s, NULL, ask, &v, &view);
+	} else if (ask->wait_s > 0) {
+		wait_for_value(s, ask, true);
+	} else {
+		session_not_modified(s, view.generation);
+	}
+}

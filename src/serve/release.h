@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * release - one value of one token to one client: verdict, record, send, record
+ * (DESIGN P1). The only way on which a value leaves through an HTTP door.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+struct session;
+
+struct release_ask {
+	const char *token;   /* as the client wrote it */
+	int64_t min_valid_s;
+	int64_t wait_s;      /* how long it would wait; -1: not said */
+	uint64_t known;      /* generation that it has, 0: none */
+	const char *delivery; /* for the record: a static word or NULL */
+	bool as_text;        /* the bare value instead of JSON */
+};
+
+/* Answers, now or later. */
+void release_start(struct session *s, const struct release_ask *ask);
+/* The answer to whoever may not have a token, or asks for one that does not
+ * exist: the same. reason and where go to the audit log and to the log. */
+struct acl_verdict;
+void release_deny(struct session *s, const char *token,
+    const struct acl_verdict *v);
