@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * status, health - one screen that answers: does it work, when is a human
+ * needed next, what is wrong. What is wrong stands last, where the eye is.
+ */
+#include <inttypes.h>
+
+#include "base/now.h"
+#include "base/tb_error.h"
+#include "ctl/command.h"
+#include "ctl/phrase.h"
+#include "ctl/table.h"
+
+enum { STATUS_JSON, N_STATUS };
+static const struct opt_spec status_opts[N_STATUS] = {
+	{ "json", 0, OPT_FLAG, NULL, "the daemon's answer as it is" },
+};
+
+struct screen {
+	struct term term;
+	int64_t now;
+	struct strbuf out;
+	struct strbuf wrong; /* lines about what needs attention */
+};
+
+static enum term_colour
+state_colour(const char *state)
+{
+	static const char *const good[] = { "granted", "refreshing", "ready",
+		"renewing" };
+	static const char *const bad[] = { "human_needed", "failed",
+		"withheld", "empty" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(good); i++)
+		if (streq(state, good[i]))
+			return TERM_GREEN;
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		if (streq(state, bad[i]))
+			return TERM_RED;
+	return TERM_YELLOW;
+}
+
+static void __attribute__((format(printf, 3, 4)))
+add_wrong(struct screen *s, enum term_colour colour, const char *fmt, ...)
+{
+	char *text;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		abort();
+	va_end(ap);
+	strbuf_addf(&s->wrong, "%s!%s ", term_on(&s->term, colour),
+	    term_off(&s->term));
+	term_add_clean(&s->wrong, text, s->term.utf8);
+	strbuf_addc(&s->wrong, '\n');
+	free(text);
+}
+
+static void
+add_last_error(struct screen *s, const char *kind, const char *name,
+    const struct json_t *o)
+{
+	const char *why = jval_str(o, "last_error");
+	int64_t at = jval_time(o, "last_error_at");
+	char when[PHRASE_SIZE];
+
+	if (why)
+		add_wrong(s, TERM_YELLOW, "%s %s%s%s: %s", kind, name,
+		    at ? ", " : "", at ? phrase_when(at - s->now, when,
+		    sizeof(when)) : "", why);
+}
+
+/* --------------------------------------------------------------- daemon */
+
+static void
+add_daemon(struct screen *s, const struct json_t *o)
+{
+	const char *version = jval_str(o, "version");
+	const char *audit = jval_str(o, "audit");
+	const struct json_t *disk = jval_get(o, "disk");
+	const char *disk_error = jval_str(disk, "error");
+	int64_t started = jval_time(o, "started_at");
+	int64_t quarantined = jval_int(disk, "quarantined", 0);
+	char up[PHRASE_SIZE];
+
+	strbuf_addf(&s->out, "tokenbrokerd%s%s", version ? " " : "",
+	    version ? version : "");
+	if (started)
+		strbuf_addf(&s->out, ", up %s", phrase_left(s->now - started,
+		    up, sizeof(up)));
+	if (audit)
+		strbuf_addf(&s->out, ", audit %s", audit);
+	if (disk)
+		strbuf_addf(&s->out, ", disk %s%s%s",
+		    term_on(&s->term, disk_error ? TERM_RED : TERM_GREEN),
+		    disk_error ? "FAILING" : "ok", term_off(&s->term));
+	strbuf_addc(&s->out, '\n');
+	if (disk_error)
+		add_wrong(s, TERM_RED, "disk: %s", disk_error);
+	if (quarantined)
+		add_wrong(s, TERM_RED, "%" PRId64 " record%s in quarantine: "
+		    "the log says why", quarantined,
+		    quarantined == 1 ? "" : "s");
+}
+
+/* --------------------------------------------------------------- logins */
+
+/* When a human has to act: "now", "in 29d", or what can be said. */
+static const char *
+human_due(const struct screen *s, const struct json_t *o,
+    enum term_colour *colour, char *buf, size_t size)
+{
+	const char *state = jval_str(o, "state");
+	int64_t at = jval_time(o, "refresh_expires_at");
+
+	*colour = TERM_PLAIN;
+	if (jval_str(o, "human_needed") || streq(state, "human_needed") ||
+	    streq(state, "empty")) {
+		*colour = TERM_RED;
+		return "now";
+	}
+	if (jval_is_false(o, "renewable"))
+		at = jval_time(o, "access_expires_at");
+	if (!at)
+		return "not known";
+	if (at - s->now < 3 * 86400)
+		*colour = TERM_YELLOW;
+	return phrase_when(at - s->now, buf, size);
+}
+
+static void
+add_login(struct screen *s, struct table *t, const struct json_t *o)
+{
+	const char *name = jval_name(o), *state = jval_str(o, "state");
+	const char *why = jval_str(o, "human_needed");
+	enum term_colour colour;
+	char due[PHRASE_SIZE];
+	const char *text;
+
+	if (!name)
+		return;
+	text = human_due(s, o, &colour, due, sizeof(due));
+	table_row(t);
+	table_cell(t, 0, TERM_PLAIN, name);
+	table_cell(t, 1, state_colour(state), state);
+	table_cell(t, 2, TERM_PLAIN, jval_str(o, "human"));
+	table_cell(t, 3, colour, text);
+	if (why)
+		add_wrong(s, TERM_RED, "login %s: %s; run 'tokenbrokerctl "
+		    "login %s'", name, why, name);
+	else if (streq(state, "empty"))
+		add_wrong(s, TERM_RED, "login %s: nobody has logged in yet; "
+		    "run 'tokenbrokerctl login %s'", name, name);
+	else
+		add_last_error(s, "login", name, o);
+}
+
+static void
+add_logins(struct screen *s, const struct json_t *o)
+{
+	static const char *const heading[] = { "LOGIN", "STATE", "HUMAN",
+		"HUMAN NEEDED" };
+	const struct json_t *list = jval_list(jval_get(o, "logins"), "logins");
+	struct table t;
+	size_t i;
+
+	strbuf_addc(&s->out, '\n');
+	if (jval_size(list) == 0) {
+		strbuf_adds(&s->out, "No login is configured.\n");
+		return;
+	}
+	table_init(&t, heading, ARRAY_SIZE(heading), 2, s->term.utf8);
+	for (i = 0; i < jval_size(list); i++)
+		add_login(s, &t, jval_at(list, i));
+	table_render(&t, &s->term, &s->out);
+	table_clear(&t);
+}
+
+/* --------------------------------------------------------------- tokens */
+
+static void
+add_unsettled(struct screen *s, const char *name, const struct json_t *o)
+{
+	const struct json_t *list = jval_list(jval_get(o, "unsettled"),
+	    "unsettled"), *one;
+	int64_t until;
+	char when[PHRASE_SIZE];
+	size_t i;
+
+	for (i = 0; i < jval_size(list); i++) {
+		one = jval_at(list, i);
+		until = jval_time(one, "until");
+		add_wrong(s, streq(jval_str(one, "state"), "settling") ?
+		    TERM_YELLOW : TERM_RED, "token %s: %s: a mint whose "
+		    "outcome is not known%s%s", name,
+		    jval_str(one, "state") ? jval_str(one, "state") :
+		    "unsettled", until ? "; this ends " : "",
+		    until ? phrase_when(until - s->now, when, sizeof(when)) :
+		    "");
+	}
+}
+
+static void
+add_token(struct screen *s, struct table *t, const struct json_t *o)
+{
+	const char *name = jval_name(o), *state = jval_str(o, "state");
+	int64_t generation = jval_int(o, "generation", 0);
+	int64_t expires = jval_time(o, "expires_at");
+	int64_t renew = jval_time(o, "renew_at");
+	char number[24], buf[PHRASE_SIZE];
+
+	if (!name)
+		return;
+	table_row(t);
+	table_cell(t, 0, TERM_PLAIN, name);
+	table_cell(t, 1, state_colour(state), state);
+	snprintf(number, sizeof(number), "%" PRId64, generation);
+	table_cell(t, 2, TERM_PLAIN, generation ? number : NULL);
+	table_cell(t, 3, expires && expires < s->now ? TERM_RED : TERM_PLAIN,
+	    expires ? phrase_left(expires - s->now, buf, sizeof(buf)) : NULL);
+	table_cell(t, 4, TERM_PLAIN, !renew ? NULL : renew <= s->now ? "now" :
+	    phrase_left(renew - s->now, buf, sizeof(buf)));
+	table_cell(t, 5, TERM_PLAIN, jval_str(o, "backend"));
+	add_last_error(s, "token", name, o);
+	add_unsettled(s, name, o);
+}
+
+static void
+add_tokens(struct screen *s, const struct json_t *o)
+{
+	static const char *const heading[] = { "TOKEN", "STATE", "GEN",
+		"EXPIRES IN", "RENEWS IN", "BACKEND" };
+	const struct json_t *list = jval_list(jval_get(o, "tokens"), "tokens");
+	struct table t;
+	size_t i;
+
+	strbuf_addc(&s->out, '\n');
+	if (jval_size(list) == 0) {
+		strbuf_adds(&s->out, "No token is configured.\n");
+		return;
+	}
+	table_init(&t, heading, ARRAY_SIZE(heading), 0, s->term.utf8);
+	for (i = 0; i < jval_size(list); i++)
+		add_token(s, &t, jval_at(list, i));
+	table_render(&t, &s->term, &s->out);
+	table_clear(&t);
+}
+
+static enum ctl_exit
+do_status(struct ctl *ctl, const struct args *args)
+{
+	static const struct ask a = { .door = ASK_ADMIN,
+		.path = "/api/v1/status" };
+	struct reply r _cleanup_(reply_clear) = REPLY_INIT;
+	struct screen s = { .now = now_real_s(), .out = STRBUF_INIT,
+		.wrong = STRBUF_INIT };
+	struct tb_error err = TB_ERROR_INIT;
+	struct json_t *o _cleanup_jval_ = NULL;
+	enum ctl_exit e = ask(ctl, &a, &r);
+
+	if (e != CTL_OK)
+		return e;
+	if (args->opt[STATUS_JSON].set)
+		return ctl_write(ctl, &r.body, true);
+	o = jval_parse(&r.body, &err);
+	if (!o)
+		return ctl_fail(ctl, &err);
+	term_init(&s.term, STDOUT_FILENO);
+	add_daemon(&s, o);
+	add_logins(&s, o);
+	add_tokens(&s, o);
+	if (s.wrong.len)
+		strbuf_addf(&s.out, "\n%s", strbuf_str(&s.wrong));
+	fputs(strbuf_str(&s.out), stdout);
+	strbuf_clear(&s.out);
+	strbuf_clear(&s.wrong);
+	return CTL_OK;
+}
+
+const struct command cmd_status = {
+	.name = "status", .synopsis = "[--json]",
+	.summary = "Logins, tokens, and what is wrong, on one screen",
+	.opts = status_opts, .n_opts = N_STATUS, .fn = do_status,
+};
+
+/* --------------------------------------------------------------- health */
+
+struct members {
+	struct strbuf text;
+	bool utf8;
+};
+
+static void
+add_member(void *arg, const char *key, const char *text)
+{
+	struct members *m = arg;
+
+	term_add_clean(&m->text, key, m->utf8);
+	strbuf_adds(&m->text, ": ");
+	term_add_clean(&m->text, text, m->utf8);
+	strbuf_addc(&m->text, '\n');
+}
+
+static void
+print_members(const struct json_t *o)
+{
+	struct members m = { .text = STRBUF_INIT };
+	struct term t;
+
+	term_init(&t, STDOUT_FILENO);
+	m.utf8 = t.utf8;
+	jval_each(o, add_member, &m);
+	fputs(strbuf_str(&m.text), stdout);
+	strbuf_clear(&m.text);
+}
+
+static enum ctl_exit
+do_health(struct ctl *ctl, const struct args *args)
+{
+	static const struct ask a = { .door = ASK_ADMIN,
+		.path = "/api/v1/health", .timeout_ms = 10000 };
+	struct reply r _cleanup_(reply_clear) = REPLY_INIT;
+	struct problem refused _cleanup_(problem_clear) = PROBLEM_INIT;
+	struct tb_error err = TB_ERROR_INIT;
+	struct json_t *o _cleanup_jval_ = NULL;
+	enum ctl_exit e = ask_or_refusal(ctl, &a, &r, &refused);
+
+	if (e != CTL_OK)
+		return e;
+	/* 503 is an answer like 200: the same members, and not well. */
+	o = jval_parse(&r.body, &err);
+	if (refused.code && (refused.status != 503 || !o ||
+	    jval_str(o, "code")))
+		return ctl_fail_problem(ctl, &refused, ASK_ADMIN);
+	if (!o)
+		return ctl_fail(ctl, &err);
+	if (args->opt[STATUS_JSON].set)
+		e = ctl_write(ctl, &r.body, true);
+	else
+		print_members(o);
+	return e == CTL_OK && refused.code ? CTL_NOT_READY : e;
+}
+
+const struct command cmd_health = {
+	.name = "health", .synopsis = "[--json]",
+	.summary = "Is the daemon well? For monitoring: 0 yes, 5 no",
+	.opts = status_opts, .n_opts = N_STATUS, .fn = do_health,
+};

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * command - one row per command: how it is called, what its help says, and
+ * the function that does it. The rows stand in the cmd_*.c files, the table of
+ * them in main.c.
+ */
+#include "ctl/ask.h"
+#include "ctl/opt.h"
+
+struct args {
+	const struct opt_value *opt; /* as the command's opts */
+	const char *const *arg;
+	size_t n_args;
+	char *const *rest; /* `run`: the command behind "--", ends with NULL */
+};
+
+struct command {
+	const char *name;
+	const char *synopsis; /* behind the name */
+	const char *summary;  /* half a line */
+	const char *help;     /* paragraphs, or NULL */
+	const struct opt_spec *opts;
+	size_t n_opts;
+	size_t min_args, max_args;
+	bool splits; /* what stands behind "--" is a command */
+	enum ctl_exit (*fn)(struct ctl *ctl, const struct args *args);
+};
+
+extern const struct command cmd_login, cmd_logout, cmd_status, cmd_health,
+    cmd_list, cmd_get, cmd_run, cmd_import, cmd_rotate, cmd_revoke, cmd_reload,
+    cmd_explain, cmd_init_key;

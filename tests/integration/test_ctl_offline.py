@@ -1,0 +1,751 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tokenbrokerctl against a door that says what the test wants: what it sends, what it prints, how it exits.
+
+No daemon runs here. FakeDoor speaks just enough HTTP over AF_UNIX and can also lie, hang, and hang up.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+
+import pytest
+
+from daemon import program
+import util
+
+TOKEN = "apiv3_s3cr3t-value_of_a.token"
+CODE = "WDJB-MJHT"
+PROMPT = {"state": "waiting", "user_code": CODE, "verification_uri": "https://sso.example.com/realms/influx/device",
+          "verification_uri_complete": f"https://sso.example.com/realms/influx/device?user_code={CODE}",
+          "expires_in": 600, "interval": 5}
+CLAIMS = {"iss": "https://sso.example.com/realms/influx", "sub": "7f3a", "email": "ada@example.com", "name": "Ada L."}
+
+
+def problem(code, detail, **more):
+    return {"type": "about:blank", "title": "x", "detail": detail, "code": code, "request_id": "r-17", **more}
+
+
+class Request:
+    def __init__(self, method, target, headers, body, connection):
+        self.method, self.target, self.headers, self.body = method, target, headers, body
+        self.connection = connection
+
+    def json(self):
+        return json.loads(self.body)
+
+
+class FakeDoor:
+    """A socket whose answers come from self.script, one per request: (status, body, headers), bytes to be sent raw,
+    None to hang up, or a callable that gets the request and returns one of these. The last one repeats."""
+
+    def __init__(self, path, *script):
+        self.path, self.script = str(path), list(script)
+        self.requests = []
+        self.closed = threading.Event()  # a client has hung up
+        self.n_connections = 0
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(self.path)
+        self.socket.listen(16)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            self.n_connections += 1
+            threading.Thread(target=self._serve, args=(connection, self.n_connections), daemon=True).start()
+
+    def _serve(self, connection, number):
+        with connection, contextlib.suppress(OSError):
+            data = b""
+            while True:
+                while b"\r\n\r\n" not in data:
+                    piece = connection.recv(65536)
+                    if not piece:
+                        self.closed.set()
+                        return
+                    data += piece
+                head, data = data.split(b"\r\n\r\n", 1)
+                lines = head.decode().split("\r\n")
+                method, target, version = lines[0].split(" ")
+                assert version == "HTTP/1.1"
+                headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in lines[1:])}
+                length = int(headers.get("content-length", 0))
+                while len(data) < length:
+                    data += connection.recv(65536)
+                request = Request(method, target, headers, data[:length], number)
+                data = data[length:]
+                self.requests.append(request)
+                answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+                if callable(answer):
+                    answer = answer(request)
+                if answer is None:
+                    return
+                connection.sendall(answer if isinstance(answer, bytes) else self.render(*answer))
+
+    @staticmethod
+    def render(status, body=b"", headers=()):
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body).encode()
+        elif isinstance(body, str):
+            body = body.encode()
+        lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers]
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+
+@pytest.fixture
+def run_dir():
+    with util.temp_dir("tbctl-") as path:
+        path.chmod(0o755)
+        yield path
+
+
+@pytest.fixture
+def doors(run_dir):
+    made = []
+
+    def make(name, *script):
+        made.append(FakeDoor(run_dir / f"{name}.sock", *script))
+        return made[-1]
+
+    yield make
+    for door in made:
+        door.close()
+
+
+@pytest.fixture
+def ctl(run_dir):
+    def call(*args, stdin="", env=None, timeout=40, **kwargs):
+        return subprocess.run([program("tokenbrokerctl"), *map(str, args)], input=stdin, capture_output=True, text=True,
+                              env={"PATH": os.environ["PATH"], "TOKENBROKER_RUN_DIR": str(run_dir), **(env or {})},
+                              timeout=timeout, check=False, **kwargs)
+
+    return call
+
+
+class Terminal:
+    """The command on a pseudo-terminal of 80x24."""
+
+    def __init__(self, args, run_dir, env=None, rows=24, columns=80):
+        self.output = b""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            full = {"PATH": os.environ["PATH"], "TERM": "xterm", "LANG": "C.UTF-8",
+                    "TOKENBROKER_RUN_DIR": str(run_dir), **(env or {})}
+            time.sleep(0.1)  # the size is set by then
+            os.execve(program("tokenbrokerctl"), ["tokenbrokerctl", *args], full)
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def read_until(self, needle, timeout=15):
+        deadline = time.monotonic() + timeout
+        while needle.encode() not in self.output:
+            left = deadline - time.monotonic()
+            assert left > 0 and select.select([self.fd], [], [], left)[0], self.output.decode(errors="replace")
+            try:
+                self.output += os.read(self.fd, 65536)
+            except OSError as error:
+                raise AssertionError(self.output.decode(errors="replace")) from error
+        return self.output.decode()
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def end(self):
+        """(status as waitpid says it, all output)"""
+        with contextlib.suppress(OSError):
+            while piece := os.read(self.fd, 65536):
+                self.output += piece
+        status = os.waitpid(self.pid, 0)[1]
+        os.close(self.fd)
+        return status, self.output.decode()
+
+
+def plain(text):
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+# ------------------------------------------------------------- usage and help
+
+def test_help_lists_every_command(ctl):
+    done = ctl("--help")
+    assert done.returncode == 0
+    for name in ("login logout status health list get run rotate revoke import explain reload init-key").split():
+        assert re.search(rf"^  {name} ", done.stdout, re.M)
+        assert ctl(name, "--help").stdout.startswith(f"usage: tokenbrokerctl {name}")
+
+
+@pytest.mark.parametrize("args, text", [
+    (["statsu"], "unknown command 'statsu'; did you mean 'status'?"),
+    (["frobnicate"], "unknown command 'frobnicate'; try 'tokenbrokerctl --help'"),
+    ([], "which command?"),
+    (["get"], "get: too few arguments"),
+    (["get", "a", "b"], "get: too many arguments"),
+    (["get", "--jsn", "a"], "unknown option '--jsn'; did you mean '--json'?"),
+    (["get", "--min-valid", "soon", "a"], "--min-valid: 'soon' is no duration"),
+    (["import", "a"], "--expires-at is required"),
+    (["import", "--expires-at", "2001-01-01T00:00:00Z", "a"], "is not in the future"),
+    (["import", "--expires-at", "7d", "a", "VALUE"], "the value does not belong on the command line"),
+    (["revoke", "a"], "there is no terminal to ask on; say --yes"),
+    (["login", "--expect", "nonsense", "ops"], "'nonsense' is not CLAIM=VALUE"),
+])
+def test_usage_errors(ctl, args, text):
+    done = ctl(*args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert text in done.stderr and done.stderr.count("\n") == 1
+    assert "VALUE" not in done.stderr.replace("CLAIM=VALUE", "")
+
+
+def test_version(ctl):
+    assert re.fullmatch(r"tokenbrokerctl \d+\.\d+\.\d+\n", ctl("--version").stdout)
+
+
+# ------------------------------------------------------------------ no daemon
+
+@pytest.mark.parametrize("args", [["get", "a"], ["list"], ["status"], ["reload"], ["login", "ops"]])
+def test_no_daemon(ctl, run_dir, args):
+    done = ctl(*args)
+    assert done.returncode == 6
+    assert f"cannot reach tokenbrokerd at {run_dir}/" in done.stderr
+    assert "No such file or directory; is it running? systemctl status tokenbrokerd" in done.stderr
+
+
+def test_run_dir_option_wins(ctl, doors, tmp_path):
+    doors("api", (200, TOKEN))
+    assert ctl("get", "a", "--run-dir", tmp_path / "none").returncode == 6
+    assert ctl("--run-dir", tmp_path / "none", "get", "a").returncode == 6
+    assert ctl("get", "a").returncode == 0
+
+
+# ------------------------------------------------------------------------ get
+
+def test_get(ctl, doors):
+    api = doors("api", (200, TOKEN, ["Content-Type: text/plain"]))
+    done = ctl("get", "telegraf/write")
+    assert (done.returncode, done.stdout, done.stderr) == (0, TOKEN + "\n", "")
+    request = api.requests[0]
+    assert (request.method, request.target) == ("GET", "/api/v1/tokens/telegraf%2Fwrite")
+    assert request.headers["x-tokenbroker"] == "1" and request.headers["accept"] == "text/plain"
+    assert ctl("get", "-n", "--min-valid", "1500ms", "a").stdout == TOKEN
+    assert api.requests[1].target == "/api/v1/tokens/a?min_valid=2"
+
+
+def test_get_json(ctl, doors):
+    answer = {"token": TOKEN, "expires_in": 5, "generation": 3}
+    api = doors("api", (200, json.dumps(answer) + "\n"))
+    out = ctl("get", "--json", "a").stdout
+    assert json.loads(out) == answer and out.count("\n") == 1
+    assert api.requests[0].headers["accept"] == "application/json"
+
+
+@pytest.mark.parametrize("status, body, code, text", [
+    (403, problem("denied.no_rule", "no rule allows it"), 4, "get a: denied: no rule allows it; an operator sees"),
+    (400, problem("denied.bad_request", "min_valid is more than renew_before"), 1, "get a: min_valid is more than"),
+    (503, problem("unavailable.minting", "still minting", retry_after=7), 5, "not ready: still minting; try again in 7 s"),
+    (503, problem("human_needed.grant_lost", "the grant is gone", login="ops"), 3,
+     "a human is needed: the grant is gone; run 'tokenbrokerctl login ops' (request r-17)"),
+    (404, "not JSON", 4, "the daemon answered with status 404"),
+    (500, "", 1, "the daemon answered with status 500"),
+    (403, problem("denied.x", "evil \x1b[2J\u202e text"), 4, "denied: evil ?[2J? text"),
+])
+def test_refusals(ctl, doors, status, body, code, text):
+    doors("api", (status, body))
+    done = ctl("get", "a")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert text in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("raw, text", [
+    (b"SSH-2.0-OpenSSH_9.2\r\n", "is not tokenbrokerd"),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "comes in chunks"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", "two lengths"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", "larger than 16 MiB"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxy", "bytes behind the answer"),
+])
+def test_somebody_else_listens(ctl, doors, raw, text):
+    doors("api", raw)
+    done = ctl("get", "a")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert text in done.stderr
+
+
+def test_full_disk_is_no_success(doors, run_dir):
+    doors("api", (200, TOKEN))
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([program("tokenbrokerctl"), "--run-dir", str(run_dir), "get", "a"], stdout=full,
+                              stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1 and "No space left on device" in done.stderr
+
+
+# -------------------------------------------------------------------- restart
+
+def test_restart_is_waited_for(ctl, doors):
+    api = doors("api", (503, problem("unavailable.stopping", "stopping"), ["Connection: close"]), None, (200, TOKEN))
+    assert ctl("get", "a").stdout == TOKEN + "\n"
+    assert len(api.requests) == 3
+
+
+def test_refused_connection_is_waited_for(ctl, doors, run_dir):
+    doors("api", (200, TOKEN)).close()  # the file stays, nobody listens
+
+    def come_back():
+        time.sleep(1)
+        (run_dir / "api.sock").unlink()
+        time.sleep(0.5)  # now the file is missing, too
+        doors("api", (200, TOKEN))
+
+    threading.Thread(target=come_back).start()
+    assert ctl("get", "a").stdout == TOKEN + "\n"
+
+
+def test_wait_ends(ctl, doors):
+    doors("api", (503, problem("unavailable.minting", "still minting")))
+    began = time.monotonic()
+    done = ctl("get", "--wait", "1s", "a")
+    assert done.returncode == 5 and 0.9 < time.monotonic() - began < 5
+    assert ctl("get", "--wait", "0", "a").returncode == 5
+
+
+def test_wait_is_not_for_denials(ctl, doors):
+    api = doors("api", (403, problem("denied.no_rule", "no")))
+    assert ctl("get", "--wait", "20s", "a").returncode == 4
+    assert len(api.requests) == 1
+
+
+# ------------------------------------------------------------------------ run
+
+def test_run_gives_a_sealed_file(ctl, doors):
+    api = doors("api", (200, TOKEN))
+    script = ("import os,fcntl; p=os.environ['T']; print(p); print(open(p).read()); fd=int(p.rsplit('/',1)[1])\n"
+              "print(oct(os.fstat(fd).st_mode & 0o777), fcntl.fcntl(fd, 1034))")
+    done = ctl("run", "T=db-write", "--", sys.executable, "-c", script)
+    path, value, facts = done.stdout.splitlines()
+    assert re.fullmatch(r"/proc/self/fd/\d+", path) and value == TOKEN
+    assert facts == "0o400 15", "seal, shrink, grow, write"
+    assert done.stderr == ""
+    assert api.requests[0].headers["x-tokenbroker-delivery"] == "memfd"
+
+
+def test_run_several_on_one_connection(ctl, doors):
+    api = doors("api", lambda request: (200, "value-of-" + request.target.rsplit("/", 1)[1]))
+    done = ctl("run", "A=one", "B=two", "--", "sh", "-c", "cat $A; echo; cat $B")
+    assert done.stdout == "value-of-one\nvalue-of-two"
+    assert api.n_connections == 1
+
+
+def test_run_env_warns(ctl, doors):
+    api = doors("api", (200, TOKEN))
+    done = ctl("run", "--env", "T=db-write", "--", "sh", "-c", "echo $T")
+    assert done.stdout == TOKEN + "\n"
+    assert "--env puts the token into the environment" in done.stderr
+    assert api.requests[0].headers["x-tokenbroker-delivery"] == "environment"
+
+
+@pytest.mark.parametrize("args, code", [
+    (["T=a", "--", "sh", "-c", "exit 42"], 42),
+    (["T=a", "--", "/nonexistent/program"], 127),
+    (["T=a", "--", "/etc"], 126),
+    (["T=a"], 125),
+    (["T=a", "sh"], 125),
+    (["1T=a", "--", "true"], 125),
+    (["--nonsense", "T=a", "--", "true"], 125),
+    (["--", "true"], 125),
+])
+def test_run_exit_status(ctl, doors, args, code):
+    doors("api", (200, TOKEN))
+    done = ctl("run", *args)
+    assert done.returncode == code
+    assert code == 42 or done.stderr.startswith("tokenbrokerctl: run")
+
+
+def test_run_without_token_runs_nothing(ctl, doors, tmp_path):
+    doors("api", (403, problem("denied.no_rule", "no rule allows it")))
+    done = ctl("run", "T=a", "--", "touch", tmp_path / "ran")
+    assert done.returncode == 125 and "denied: no rule allows it" in done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+def test_run_dies_of_the_commands_signal(ctl, doors):
+    doors("api", (200, TOKEN))
+    assert ctl("run", "T=a", "--", "sh", "-c", "kill -TERM $$").returncode == -signal.SIGTERM
+
+
+# --------------------------------------------------------------- list, status
+
+@pytest.mark.parametrize("answer", [{"tokens": [{"name": "a"}, {"name": "b"}]}, {"tokens": ["a", "b"]}, ["a", "b"]])
+def test_list(ctl, doors, answer):
+    doors("api", (200, answer))
+    assert ctl("list").stdout == "a\nb\n"
+
+
+def at(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+
+
+def status_answer():
+    day = 86400
+    return {
+        "version": "0.1.0", "started_at": at(-3 * day - 3600), "audit": "strict",
+        "disk": {"ok": True, "records": 4, "quarantined": 1},
+        "logins": [
+            {"name": "ops", "state": "granted", "human": "ada@example.com", "renewable": True,
+             "refresh_expires_at": at(30 * day + 60)},
+            {"name": "dev", "state": "human_needed", "human": "bob@example.com",
+             "human_needed": "the provider refused the refresh token"},
+            {"name": "new", "state": "empty"}],
+        "tokens": [
+            {"name": "telegraf-write", "state": "ready", "generation": 7, "expires_at": at(5 * day + 60),
+             "renew_at": at(3 * day + 60), "backend": "prod", "unsettled": []},
+            {"name": "reports", "state": "minting", "backend": "prod", "last_error": "HTTP status 503",
+             "last_error_at": at(-120), "unsettled": [{"state": "unsettled", "until": at(day + 60)}]}]}
+
+
+def test_status(ctl, doors):
+    doors("admin", (200, status_answer()))
+    done = ctl("status")
+    assert done.returncode == 0 and "\x1b" not in done.stdout
+    out = done.stdout
+    assert out.startswith("tokenbrokerd 0.1.0, up 3d 1h, audit strict, disk ok\n")
+    assert re.search(r"^ops +granted +ada@example.com +in 30d\b", out, re.M)
+    assert re.search(r"^dev +human_needed +bob@example.com +now$", out, re.M)
+    assert re.search(r"^telegraf-write +ready +7 +5d.* +3d.* +prod$", out, re.M)
+    assert re.search(r"^reports +minting +- +- +- +prod$", out, re.M)
+    assert "! login dev: the provider refused the refresh token; run 'tokenbrokerctl login dev'" in out
+    assert "! login new: nobody has logged in yet" in out
+    assert re.search(r"^! token reports, 2m.* ago: HTTP status 503$", out, re.M)
+    assert "! token reports: unsettled: a mint whose outcome is not known; this ends in 1d" in out
+    assert "! 1 record in quarantine" in out
+    assert json.loads(ctl("status", "--json").stdout)["audit"] == "strict"
+
+
+def test_status_colours_on_a_terminal_only(run_dir, doors):
+    doors("admin", (200, status_answer()))
+    assert "\x1b[32mgranted" in Terminal(["status"], run_dir).end()[1]
+    assert "\x1b" not in Terminal(["status"], run_dir, {"NO_COLOR": "1"}).end()[1]
+    assert "\x1b" not in Terminal(["status"], run_dir, {"TERM": "dumb"}).end()[1]
+
+
+def test_status_fits_the_terminal(run_dir, doors):
+    answer = status_answer()
+    answer["logins"][0]["human"] = "someone.with.a.very.long.name@a.very.long.domain.name.example.com"
+    doors("admin", (200, answer))
+    out = plain(Terminal(["status"], run_dir).end()[1])
+    table = [line for line in out.splitlines() if not line.startswith("!")]
+    assert max(map(len, table)) <= 80 and "..." in out
+
+
+def test_health(ctl, doors):
+    doors("admin", (200, {"ok": True, "status": "ok"}), (503, {"ok": False, "status": "disk failing"}),
+          (403, problem("denied.role", "not an operator")))
+    assert "status: ok" in ctl("health").stdout
+    done = ctl("health")
+    assert done.returncode == 5 and "status: disk failing" in done.stdout
+    assert ctl("health").returncode == 4
+
+
+# --------------------------------------------------------------- what changes
+
+def test_rotate(ctl, doors):
+    admin = doors("admin", (200, {"token": "a", "generation": 8, "expires_at": at(7 * 86400 + 60)}))
+    assert re.fullmatch(r"Rotated a: generation 8, expires in 7d\b.*\.\n", ctl("rotate", "a").stdout)
+    assert (admin.requests[0].method, admin.requests[0].target) == ("POST", "/api/v1/tokens/a/rotate")
+
+
+def test_revoke(ctl, doors):
+    admin = doors("admin", (200, {"revoked": 2, "forgotten": 1, "failed": 0}),
+                  (200, {"revoked": 0, "failed": 1, "last_error": "HTTP status 500"}))
+    done = ctl("revoke", "--yes", "--generation", "7", "a")
+    assert done.returncode == 0 and done.stdout.startswith("2 generations revoked at the service, 1 forgotten here only")
+    assert admin.requests[0].json() == {"generation": 7}
+    done = ctl("revoke", "-y", "a")
+    assert done.returncode == 1 and "1 could not be revoked and may still be alive at the service: HTTP" in done.stderr
+    assert admin.requests[1].body == b""
+
+
+def test_revoke_asks(run_dir, doors):
+    admin = doors("admin", (200, {"revoked": 1}))
+    for answer, n in (("n\n", 0), ("\n", 0), ("yes\n", 1)):
+        terminal = Terminal(["revoke", "a"], run_dir)
+        terminal.read_until("Revoke every generation of 'a'?")
+        terminal.type(answer)
+        assert os.waitstatus_to_exitcode(terminal.end()[0]) == (0 if n else 1)
+        assert len(admin.requests) == n
+
+
+def test_logout(ctl, doors):
+    admin = doors("admin", (200, {"revoked": 3, "grant_revoked": True}), (200, {"grant_revoked": True}),
+                  (200, {"revoked": 3, "grant_revoked": False, "grant_error": "HTTP status 500"}))
+    assert ctl("logout", "ops").stdout == "Logged out of 'ops' on this host. 3 generations revoked at the service.\n"
+    assert "Its tokens live on" in ctl("logout", "--keep-tokens", "ops").stdout
+    assert [r.method + " " + r.target for r in admin.requests] == [
+        "DELETE /api/v1/logins/ops", "DELETE /api/v1/logins/ops?keep_tokens=yes"]
+    done = ctl("logout", "ops")
+    assert done.returncode == 1 and "the provider did not revoke the grant" in done.stderr
+
+
+def test_reload(ctl, doors):
+    doors("admin", (200, {}), (422, problem("x", "/etc/tokenbroker/tokenbroker.conf:12: unknown key 'isuer'")),
+          (403, problem("denied.role", "reload is for operators")))
+    assert ctl("reload").stdout == "Reloaded.\n"
+    done = ctl("reload")
+    assert done.returncode == 1
+    assert done.stderr == ("tokenbrokerctl: reload: /etc/tokenbroker/tokenbroker.conf:12: unknown key 'isuer'; "
+                           "the configuration of before stays in force\n")
+    assert ctl("reload").returncode == 4
+
+
+def test_import(ctl, doors):
+    admin = doors("admin", (200, {"token": "a", "generation": 1, "expires_at": at(90 * 86400)}))
+    done = ctl("import", "--expires-at", "90d", "--id", 'x"y', "a", stdin='va"lu\\e\r\n')
+    assert done.returncode == 0 and "Imported a: generation 1" in done.stdout
+    body = admin.requests[0].json()
+    assert body["token"] == 'va"lu\\e' and body["token_id"] == 'x"y'
+    assert abs(time.mktime(time.strptime(body["expires_at"], "%Y-%m-%dT%H:%M:%SZ")) - time.timezone
+               - time.time() - 90 * 86400) < 60
+    for bad in ("", "two words\n", "line\nline\n"):
+        done = ctl("import", "--expires-at", "90d", "a", stdin=bad)
+        assert done.returncode == 1 and "standard input holds no token" in done.stderr
+    assert len(admin.requests) == 1
+
+
+def test_import_from_a_terminal_does_not_echo(run_dir, doors):
+    admin = doors("admin", (200, {"generation": 1}))
+    terminal = Terminal(["import", "--expires-at", "7d", "a"], run_dir)
+    terminal.read_until("Token value (not shown): ")
+    terminal.type(TOKEN + "\n")
+    status, out = terminal.end()
+    assert status == 0 and TOKEN not in out
+    assert admin.requests[0].json()["token"] == TOKEN
+
+
+# -------------------------------------------------------------------- explain
+
+def test_explain(ctl, doors):
+    admin = doors("admin", (200, {
+        "principal": {"uid": 998, "unit": "telegraf.service", "strength": "strong"}, "door": "api",
+        "tokens": [{"token": "telegraf-write", "verdict": "allow", "rule": "tokenbroker.conf:40", "reason": "rule"},
+                   {"token": "reports", "verdict": "deny", "reason": "no rule matches"}]}))
+    out = ctl("explain", "--pid", 4711, "--door", "credential", "telegraf-write").stdout
+    assert admin.requests[0].target == "/api/v1/explain?pid=4711&token=telegraf-write&door=credential"
+    assert "Who: uid 998, unit telegraf.service (strong)" in out
+    assert re.search(r"^telegraf-write +allow +tokenbroker.conf:40 +rule$", out, re.M)
+    assert re.search(r"^reports +deny +- +no rule matches$", out, re.M)
+    assert ctl("explain", "--pid", "1", "--self").returncode == 2
+
+
+def test_explain_self_without_rights(ctl, doors):
+    admin = doors("admin", (403, problem("denied.role", "not an operator")))
+    doors("api", lambda request: (200, {"uid": 1000, "unit": "user@1000.service"} if request.target.endswith("self")
+                                  else {"tokens": ["a", "b"]}))
+    done = ctl("explain")
+    assert done.returncode == 0 and admin.requests[0].target == "/api/v1/explain?self=1"
+    assert "the rules are for operators only" in done.stderr
+    assert "Who: uid 1000" in done.stdout and re.search(r"^a +allow", done.stdout, re.M)
+    assert " b " not in ctl("explain", "a").stdout
+    assert "denied or unknown" in ctl("explain", "c").stdout
+    assert json.loads(ctl("explain", "--self", "--json").stdout)["uid"] == 1000
+    assert ctl("explain", "--pid", "1").returncode == 4
+
+
+# ---------------------------------------------------------------------- login
+
+def wait_a_bit(request):
+    assert request.headers["prefer"].startswith("wait=")
+    time.sleep(2.5)
+    return 200, {"state": "waiting"}
+
+
+def test_login_pinned(ctl, doors):
+    admin = doors("admin", (200, {"logins": [{"name": "ops", "state": "granted", "human": "ada@example.com"}]}),
+                  (202, PROMPT), wait_a_bit, (200, {"state": "granted", "claims": CLAIMS}))
+    done = ctl("login", "ops")
+    assert done.returncode == 0, done.stderr
+    out = done.stdout
+    assert f"This host, {socket.gethostname()}, asks for login 'ops'." in out
+    assert PROMPT["verification_uri_complete"] in out and "W D J B - M J H T" in out
+    assert "Approve only if it is the same" in out
+    assert "Waiting for approval, 10 minutes left.\n" in out
+    assert "Logged in: 'ops', in the name of ada@example.com." in out
+    assert "\x1b" not in out and "\r" not in out
+    assert admin.n_connections == 1
+    assert admin.requests[1].json() == {"repin": False}
+
+
+def test_login_first_time_unattended_is_refused_before_anybody_is_asked(ctl, doors):
+    admin = doors("admin", (200, {"logins": [{"name": "ops", "state": "empty"}]}))
+    done = ctl("login", "ops")
+    assert done.returncode == 3 and "give --expect CLAIM=VALUE" in done.stderr
+    assert [r.method for r in admin.requests] == ["GET"]
+
+
+def test_login_unattended_is_refused_at_the_question(ctl, doors):
+    admin = doors("admin", (200, {"logins": []}), (202, PROMPT), (200, {"state": "confirm", "claims": CLAIMS}), (200, {}))
+    done = ctl("login", "ops")
+    assert done.returncode == 3 and "give --expect CLAIM=VALUE" in done.stderr
+    assert admin.requests[-1].target == "/api/v1/logins/ops/confirm"
+    assert admin.requests[-1].json() == {"confirm": False}
+
+
+@pytest.mark.parametrize("options, body", [
+    (["--yes", "--repin"], {"repin": True}),
+    (["--expect", "email=ada@example.com"], {"repin": False, "expect": "email=ada@example.com"})])
+def test_login_unattended(ctl, doors, options, body):
+    admin = doors("admin", (202, PROMPT), (200, {"state": "confirm", "claims": CLAIMS}), (200, {}),
+                  (200, {"state": "granted"}))
+    done = ctl("login", "ops", *options)
+    assert done.returncode == 0 and "in the name of ada@example.com" in done.stdout
+    assert admin.requests[0].json() == body and admin.requests[2].json() == {"confirm": True}
+
+
+def test_login_json(ctl, doors):
+    doors("admin", (202, PROMPT), (200, {"state": "waiting"}), (200, {"state": "confirm", "claims": CLAIMS}), (200, {}),
+          (200, {"state": "granted", "claims": CLAIMS}))
+    done = ctl("login", "ops", "--yes", "--json")
+    news = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [n["state"] for n in news] == ["waiting", "confirm", "granted"] and news[0]["user_code"] == CODE
+
+
+@pytest.mark.parametrize("error, code", [
+    ({"detail": "the human said no"}, 1),
+    (problem("denied.wrong_account", "bob@example.com is not the pinned account"), 4)])
+def test_login_failed(ctl, doors, error, code):
+    doors("admin", (202, PROMPT), (200, {"state": "failed", "error": error}))
+    done = ctl("login", "ops", "--yes")
+    assert done.returncode == code and error["detail"] in done.stderr
+
+
+def test_login_already_pending(ctl, doors):
+    doors("admin", (409, problem("denied.bad_request", "login 'ops' is under way already")))
+    done = ctl("login", "ops", "--yes")
+    assert done.returncode == 1 and "is under way already" in done.stderr
+
+
+def test_login_daemon_gone(ctl, doors):
+    admin = doors("admin", (202, PROMPT), None)
+    done = ctl("login", "ops", "--yes")
+    assert done.returncode == 6 and "the attempt is void, start again" in done.stderr
+    assert admin.n_connections == 1, "another connection would be another attempt"
+
+
+def test_login_on_a_terminal(run_dir, doors):
+    admin = doors("admin", (202, PROMPT), wait_a_bit, (200, {"state": "confirm", "claims": CLAIMS}), (200, {}),
+                  (200, {"state": "granted", "claims": CLAIMS}))
+    terminal = Terminal(["login", "ops"], run_dir)
+    screen = plain(terminal.read_until("Waiting for approval, 9:5"))
+    lines = screen.replace("\r\n", "\n").split("\n")
+    assert len(lines) <= 23 and max(len(line) for line in lines[:-1]) <= 80
+    assert "▀" in screen and "W D J B - M J H T" in screen
+    terminal.read_until("Pin this account? [y/N] ")
+    assert "ada@example.com" in terminal.output.decode()
+    terminal.type("y\n")
+    status, out = terminal.end()
+    assert status == 0 and "Logged in" in out
+    assert admin.requests[3].json() == {"confirm": True}
+
+
+def test_login_no_pin_on_a_terminal(run_dir, doors):
+    admin = doors("admin", (202, PROMPT), (200, {"state": "confirm", "claims": CLAIMS}), (200, {}))
+    terminal = Terminal(["login", "--no-qr", "ops"], run_dir)
+    terminal.read_until("Pin this account? [y/N] ")
+    terminal.type("\n")
+    status, out = terminal.end()
+    assert os.waitstatus_to_exitcode(status) == 3 and "Not pinned." in out and "▀" not in out
+    assert admin.requests[-1].json() == {"confirm": False}
+
+
+@pytest.mark.parametrize("during", ["Waiting for approval", "Pin this account? [y/N] "])
+def test_login_ctrl_c(run_dir, doors, during):
+    news = {"state": "confirm", "claims": CLAIMS} if during.startswith("Pin") else None
+
+    def answer(_request):
+        if news:
+            return 200, news
+        time.sleep(30)
+        return None
+
+    admin = doors("admin", (202, PROMPT), answer)
+    terminal = Terminal(["login", "ops"], run_dir)
+    terminal.read_until(during)
+    began = time.monotonic()
+    terminal.type("\x03")
+    status, out = terminal.end()
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT
+    assert "Cancelled. The code is void" in out and time.monotonic() - began < 5
+    assert not news or admin.closed.wait(5), "the daemon must see the connection close"
+
+
+def test_login_qr_without_terminal(ctl, doors):
+    doors("admin", (202, PROMPT), (200, {"state": "granted"}))
+    out = ctl("login", "ops", "--yes", "--qr", env={"LANG": "C.UTF-8"}).stdout
+    assert "█" in out and max(map(len, out.splitlines())) <= 80
+    out = ctl("login", "ops", "--yes").stdout
+    assert "█" not in out and "##" not in out
+
+
+def test_login_qr_ascii(ctl, doors):
+    doors("admin", (202, PROMPT), (200, {"state": "granted"}))
+    out = ctl("login", "ops", "--yes", "--qr", env={"LANG": "C"}).stdout
+    assert "####" in out and out.isascii() and max(map(len, out.splitlines())) <= 80
+
+
+# ------------------------------------------------------------------- init-key
+
+def test_init_key(ctl, tmp_path):
+    file = tmp_path / "keys" / "master.key"
+    done = ctl("init-key", "--output", file)
+    assert done.returncode == 0 and f"LoadCredential=master-key:{file}" in done.stdout, done.stderr
+    first = file.read_text()
+    assert re.fullmatch(r"[0-9a-f]{64}\n", first) and stat.S_IMODE(file.stat().st_mode) == 0o400
+    assert first.strip() not in done.stdout + done.stderr
+    done = ctl("init-key", "-o", file)
+    assert done.returncode == 1 and "is there already" in done.stderr and file.read_text() == first
+    assert ctl("init-key", "-o", file, "--force").returncode == 0 and file.read_text() != first
+    assert os.listdir(file.parent) == ["master.key"], "nothing is left behind"
+
+
+def test_init_key_in_a_directory_of_others(ctl, tmp_path):
+    tmp_path.chmod(0o777)
+    done = ctl("init-key", "-o", tmp_path / "k")
+    assert done.returncode == 1 and "lets others in" in done.stderr and not os.listdir(tmp_path)
+
+
+FAKE_CREDS = """#!/bin/sh
+[ "$1 $2 $3" = "encrypt --name=master-key -" ] || exit 3
+wc -c >"$4"
+"""
+
+
+def test_init_key_credential(ctl, tmp_path):
+    (tmp_path / "systemd-creds").write_text(FAKE_CREDS)
+    (tmp_path / "systemd-creds").chmod(0o755)
+    output = tmp_path / "out" / "master-key"
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = ctl("init-key", "--credential", "-o", output, env=env)
+    assert done.returncode == 0 and f"LoadCredentialEncrypted=master-key:{output}" in done.stdout, done.stderr
+    assert output.read_text().strip() == "65"
+    assert ctl("init-key", "--credential", "-o", output, env=env).returncode == 1
+    (tmp_path / "systemd-creds").write_text("#!/bin/sh\necho no TPM >&2; exit 1\n")
+    done = ctl("init-key", "--credential", "-o", output, "--force", env=env)
+    assert done.returncode == 1 and "systemd-creds failed" in done.stderr and output.read_text().strip() == "65"
+    (tmp_path / "systemd-creds").unlink()
+    done = ctl("init-key", "--credential", "-o", output, "--force", env={"PATH": str(tmp_path)})
+    assert done.returncode == 1 and "there is no systemd-creds" in done.stderr
