@@ -130,7 +130,7 @@ broker_max_min_valid(const struct broker *b, const char *name)
 {
 	struct token *t = broker_token((struct broker *)(uintptr_t)b, name);
 
-	return t ? token_get_conf(t)->renew_before_ms / 1000 : 0;
+	return t ? token_max_min_valid(t) : 0;
 }
 
 bool
@@ -490,7 +490,6 @@ broker_reconfigure(struct broker *b, const struct conf *conf,
 	idps = idps_new(conf, err);
 	if (!idps)
 		return -1;
-	audit_set_strict(b->tenv.audit, conf->audit_strict);
 	broker_apply(b, conf, idps);
 	audit_durable(b->tenv.audit, &rec, NULL, NULL);
 	return 0;

@@ -420,6 +420,7 @@ login_refresh_failed(struct login *l, const struct tb_error *err)
 		login_need_human(l, "the provider refused the refresh token");
 		return;
 	case TB_E_UNREACHED: /* never left this host: as before the attempt */
+	case TB_E_CONFIG:    /* nor this process: a key file is missing, say */
 		l->grant.redeeming--;
 		login_save(l, NULL, NULL);
 		break;
@@ -433,7 +434,6 @@ login_refresh_failed(struct login *l, const struct tb_error *err)
 	case TB_E_PROTO:
 	case TB_E_DENIED:
 	case TB_E_BADREQ:
-	case TB_E_CONFIG:
 	case TB_E_IO:
 	case TB_E_LIMIT:
 	case TB_E_CANCELLED:

@@ -47,6 +47,8 @@ void token_activate(struct token *t);
 const struct token_conf *token_get_conf(const struct token *t);
 const char *token_name(const struct token *t);
 
+/* What a min_valid may be: renewal begins that long before the end. */
+int64_t token_max_min_valid(const struct token *t);
 bool token_get(struct token *t, int64_t min_valid_s, struct broker_view *view);
 struct broker_waiter *token_wait(struct token *t, uint64_t newer_than,
     int64_t min_valid_s, broker_waiter_fn *fn, void *arg);

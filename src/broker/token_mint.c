@@ -35,6 +35,8 @@
  * where nobody can look what became of them, more where they are settled. */
 #define MAX_BLIND 3
 #define MAX_SETTLING 16
+/* An access token whose provider does not say how long it lives. */
+#define UNKNOWN_LIFE_S 300
 /* A holder's complaint is looked into once per generation and minute. */
 #define CHECK_INTERVAL_MS 60000
 
@@ -128,6 +130,8 @@ token_on_minted(void *arg, struct mint_result *r, struct intent **open,
 	g->minted_at = now_real_s();
 	g->expires_at = r->expires_at ? r->expires_at :
 	    g->minted_at + t->tc->lifetime_ms / 1000;
+	if (g->expires_at <= g->minted_at)
+		g->expires_at = g->minted_at + UNKNOWN_LIFE_S;
 	g->state = GENERATION_PROBING;
 	t->fresh = g;
 	token_save_fresh(t);

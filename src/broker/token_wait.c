@@ -31,6 +31,18 @@ token_fill_view(const struct token *t, struct broker_view *view)
 	view->serial = t->serial;
 }
 
+int64_t
+token_max_min_valid(const struct token *t)
+{
+	const struct generation *g = t->current;
+
+	if (t->tc->renew_before_ms > 0)
+		return t->tc->renew_before_ms / 1000;
+	/* no lifetime of ours (oauth, import): a third of what was given, and
+	 * before anything was given an hour at most */
+	return g ? (g->expires_at - g->minted_at) / 3 : 3600;
+}
+
 bool
 token_get(struct token *t, int64_t min_valid_s, struct broker_view *view)
 {

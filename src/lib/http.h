@@ -77,9 +77,9 @@ struct http_reply {
 };
 
 /* reply or err, never both. err is TB_E_UNREACHED when certainly nothing was
- * sent (resolve, connect, TLS handshake), TB_E_TRANSIENT when the request may
- * have been processed (lost reply, time-out), TB_E_PROTO for a bad URL, a
- * body over its cap, or a certificate that does not verify. */
+ * sent (resolve, connect, a certificate that does not verify), TB_E_TRANSIENT
+ * when the request may have been processed (lost reply, time-out), TB_E_PROTO
+ * for a bad URL or a body over its cap. */
 typedef void http_done_fn(void *arg, struct http_reply *reply,
     const struct tb_error *err);
 

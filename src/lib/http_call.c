@@ -179,8 +179,10 @@ call_set_error(struct http_call *call, CURLcode code)
 {
 	struct tb_error *err = &call->err;
 	const char *text = curl_text(call, code);
-	enum tb_errc class = is_for_good(code) ? TB_E_PROTO :
-	    call->sent ? TB_E_TRANSIENT : TB_E_UNREACHED;
+	/* Before anything was sent even a bad certificate is an outage: nothing
+	 * was spent or made, and it heals by itself when it is mended. */
+	enum tb_errc class = !call->sent ? TB_E_UNREACHED :
+	    is_for_good(code) ? TB_E_PROTO : TB_E_TRANSIENT;
 
 	if (call->head_too_large)
 		tb_error_set(err, TB_E_PROTO,

@@ -65,12 +65,6 @@ audit_free(struct audit *a)
 	free(a);
 }
 
-void
-audit_set_strict(struct audit *a, bool strict)
-{
-	a->strict = strict;
-}
-
 bool
 audit_is_strict(const struct audit *a)
 {

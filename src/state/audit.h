@@ -61,7 +61,6 @@ struct audit *audit_new(struct loop *loop, struct writer *writer, bool strict,
     struct tb_error *err);
 /* Writes pending denials. */
 void audit_free(struct audit *a);
-void audit_set_strict(struct audit *a, bool strict);
 bool audit_is_strict(const struct audit *a);
 
 /* Strict: done runs when durable (or with an error: release nothing), and the

@@ -94,6 +94,15 @@ class _Hangup(Exception):
     """Ends a connection without another word."""
 
 
+def _secrets_in(body):
+    try:
+        members = json.loads(body)
+    except ValueError:
+        return set()
+    names = ("access_token", "refresh_token", "id_token", "device_code")
+    return {members[n] for n in names if isinstance(members, dict) and isinstance(members.get(n), str)}
+
+
 class FaultProxy:
     """See the module's text. Threaded: one thread accepts, one serves each connection."""
 
@@ -109,6 +118,8 @@ class FaultProxy:
         self._requests = []
         self._faults = []
         self._released = threading.Event()
+        # Every token and code that ever passed, for canary searches; never printed, and kept over reset().
+        self.secrets = set()
 
     def start(self):
         self.up()
@@ -318,7 +329,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             conn.endheaders(body or None)
             request.reached_upstream = True
             answer = conn.getresponse()
-            return answer.status, answer.getheaders(), answer.read()
+            text = answer.read()
+            self.proxy.secrets.update(_secrets_in(text))
+            return answer.status, answer.getheaders(), text
         except (OSError, http.client.HTTPException):
             return 502, [("Content-Type", "text/plain")], b"fault proxy: the server behind is not there\n"
         finally:

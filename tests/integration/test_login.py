@@ -36,9 +36,10 @@ def conf(provider, kind="none", secret_dir=None, **more):
 
 
 @pytest.fixture
-def start(tmp_path):
-    """Starts daemons that are ended, and searched for secrets, with the test."""
+def start(request):
+    """Starts daemons that are ended with the test, and searched for every secret that the provider ever gave out."""
     running = []
+    proxies = [p.proxy for p in map(request.node.funcargs.get, ("provider", "oidc_provider")) if p]
 
     def make(text, **kwargs):
         one = d.Daemon(text, **kwargs)
@@ -47,6 +48,7 @@ def start(tmp_path):
 
     yield make
     for one in running:
+        one.known.update(*(proxy.secrets for proxy in proxies))
         one.end()
 
 

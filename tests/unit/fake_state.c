@@ -261,12 +261,6 @@ audit_is_strict(const struct audit *a)
 	return fake.strict;
 }
 
-void
-audit_set_strict(struct audit *a, bool strict)
-{
-	fake.strict = strict;
-}
-
 struct writer_item *
 audit_before(struct audit *a, const struct audit_rec *rec,
     writer_done_fn *done, void *arg)

@@ -610,7 +610,7 @@ test_tls(void **state)
 	struct http_tls tls = { .ca_file = NULL };
 
 	tls_call("127.0.0.1", &tls);
-	assert_string_equal(take_trace(), "proto ");
+	assert_string_equal(take_trace(), "unreached ");
 	assert_non_null(strstr(last_err.msg, ": its certificate does not "
 	    "verify against the system's CA certificates (see ca_file): "));
 
@@ -630,14 +630,14 @@ test_tls(void **state)
 
 	tls.ca_file = "/nonexistent/ca.pem";
 	tls_call("127.0.0.1", &tls);
-	assert_string_equal(take_trace(), "proto ");
+	assert_string_equal(take_trace(), "unreached ");
 	assert_memory_equal(last_err.msg,
 	    "/nonexistent/ca.pem: cannot be used as ca_file: ", 48);
 
 	tls.ca_file = cert_path;
 	tls.cert_file = "/nonexistent/client.pem";
 	tls_call("127.0.0.1", &tls);
-	assert_string_equal(take_trace(), "proto ");
+	assert_string_equal(take_trace(), "unreached ");
 	assert_memory_equal(last_err.msg,
 	    "/nonexistent/client.pem: cannot be used as client certificate: ",
 	    63);
