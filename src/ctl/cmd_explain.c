@@ -13,7 +13,7 @@ enum { EXPLAIN_PID, EXPLAIN_SELF, EXPLAIN_DOOR, EXPLAIN_JSON, N_EXPLAIN };
 static const struct opt_spec explain_opts[N_EXPLAIN] = {
 	{ "pid", 'p', OPT_NUMBER, "PID", "of this process" },
 	{ "self", 0, OPT_FLAG, NULL, "of this very command (the default)" },
-	{ "door", 0, OPT_TEXT, "DOOR", "api (the default) or credential" },
+	{ "door", 0, OPT_TEXT, "DOOR", "which door it connects to (default: api)" },
 	{ "json", 0, OPT_FLAG, NULL, "the daemon's answer as it is" },
 };
 

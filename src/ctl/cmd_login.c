@@ -432,7 +432,7 @@ follow(struct attempt *l)
 		over = take_news(l, news, &e);
 		/* A daemon that does not hold the request must not make us
 		 * ask in a circle. */
-		if (!over && streq(jval_str(news, "state"), "waiting") &&
+		if (!over && !streq(jval_str(news, "state"), "confirm") &&
 		    now_boot_ms() - asked_at < 500)
 			client_wait(&l->ctl->admin, -1, 1000);
 	}
