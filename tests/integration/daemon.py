@@ -203,7 +203,7 @@ class Daemon:
         done = subprocess.run([program("tokenbrokerctl"), *map(str, args)], input=stdin, capture_output=True, text=True,
                               env={**os.environ, "TOKENBROKER_RUN_DIR": str(self.run_dir), "NO_COLOR": "1",
                                    **(env or {})}, timeout=timeout, check=False, user=user,
-                              extra_groups=[] if user is not None else None)
+                              group=user, extra_groups=[] if user is not None else None)
         with open(self.ctl_file, "a", encoding="utf-8") as log:
             log.write(done.stderr)
         if check is not None:

@@ -68,7 +68,7 @@ def test_login_release_refresh_logout(provider, start, tmp_path, kind):
     assert again.json()["token"] == first.json()["token"]
     assert again.json()["generation"] == first.json()["generation"]
     assert provider.refresh_count() == 0
-    rotated = tb.admin.request("tokens/access/rotate", "POST", {})
+    rotated = tb.admin.request("tokens/access/rotate", "POST")
     assert rotated.status == 200, rotated
     assert provider.refresh_count() == 1
     second = tb.token("access").json()
@@ -95,7 +95,7 @@ def test_mutual_tls(tls_provider, start, tmp_path):
     tb = start(conf(tls_provider, "tls_client_auth", tmp_path))
     assert tb.login("ops", approve_as(tls_provider))["state"] == "granted"
     assert tb.token("access").status == 200
-    assert tb.admin.request("tokens/access/rotate", "POST", {}).status == 200
+    assert tb.admin.request("tokens/access/rotate", "POST").status == 200
 
 
 def test_untrusted_certificate_is_refused(tls_provider, start, tmp_path):
@@ -186,7 +186,7 @@ def test_one_refresh_for_all(provider, start, tmp_path):
     tb = start(conf(provider, "none", tmp_path))
     assert tb.login("ops", approve_as(provider))["state"] == "granted"
     tb.token("access")
-    threads = [util.Thread(lambda: tb.admin.request("tokens/access/rotate", "POST", {})) for _ in range(8)]
+    threads = [util.Thread(lambda: tb.admin.request("tokens/access/rotate", "POST")) for _ in range(8)]
     for thread in threads:
         thread.join()
     assert provider.refresh_count() == 1
@@ -199,7 +199,7 @@ def test_lost_refresh_reply(provider, start, tmp_path):
     assert tb.login("ops", approve_as(provider))["state"] == "granted"
     tb.token("access")
     provider.fail("token", grant="refresh_token", lost=True, times=1)
-    tb.admin.request("tokens/access/rotate", "POST", {}, timeout=60)
+    tb.admin.request("tokens/access/rotate", "POST", timeout=60)
     util.wait_until(lambda: provider.refresh_count() == 2, 20, "the recorded retry")
     util.wait_until(lambda: tb.login_status("ops")["state"] == "human_needed", 20, "human_needed")
     assert provider.refresh_count() == 2
@@ -213,12 +213,12 @@ def test_grant_ended_at_the_provider(provider, start, tmp_path):
     assert tb.login("ops", approve_as(provider))["state"] == "granted"
     tb.token("access")
     provider.end_login("alice")
-    tb.admin.request("tokens/access/rotate", "POST", {})
+    tb.admin.request("tokens/access/rotate", "POST")
     util.wait_until(lambda: tb.login_status("ops")["state"] == "human_needed", 10, "human_needed")
     assert tb.audit("human_needed")
     # A new login ends it.
     assert tb.login("ops", approve_as(provider))["state"] == "granted"
-    assert tb.admin.request("tokens/access/rotate", "POST", {}).status == 200
+    assert tb.admin.request("tokens/access/rotate", "POST").status == 200
 
 
 def test_provider_away_and_back(provider, start, tmp_path):
@@ -227,13 +227,13 @@ def test_provider_away_and_back(provider, start, tmp_path):
     assert tb.login("ops", approve_as(provider))["state"] == "granted"
     value = tb.token("access").json()["token"]
     provider.proxy.down()
-    tb.admin.request("tokens/access/rotate", "POST", {}, timeout=60)
+    tb.admin.request("tokens/access/rotate", "POST", timeout=60)
     assert tb.token("access").json()["token"] == value
     assert tb.login_status("ops")["state"] != "human_needed"
     provider.proxy.up()
 
     def renewed():
-        tb.admin.request("tokens/access/rotate", "POST", {}, timeout=60)
+        tb.admin.request("tokens/access/rotate", "POST", timeout=60)
         return tb.token("access").json()["token"] != value
 
     util.wait_until(renewed, 60, "the renewal", interval=0.5)
@@ -250,7 +250,7 @@ def test_restart_needs_no_login(provider, start, tmp_path):
     tb.start()
     assert tb.token("access").json()["token"] == first["token"]
     assert len(provider.token_requests()) == before
-    assert tb.admin.request("tokens/access/rotate", "POST", {}).status == 200
+    assert tb.admin.request("tokens/access/rotate", "POST").status == 200
 
 
 def test_edited_issuer_gets_nothing(provider, start, tmp_path):
@@ -259,7 +259,7 @@ def test_edited_issuer_gets_nothing(provider, start, tmp_path):
     tb = start(text)
     assert tb.login("ops", approve_as(provider))["state"] == "granted"
     tb.write_conf(text.replace(f"issuer = {provider.issuer}", "issuer = https://evil.example"))
-    assert tb.admin.request("reload", "POST", {}).status == 200
+    assert tb.admin.request("reload", "POST").status == 200
     util.wait_until(lambda: tb.login_status("ops")["state"] == "human_needed", 10, "human_needed")
 
 

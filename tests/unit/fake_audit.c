@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See fake_audit.h.
+ */
+#include "fake_audit.h"
+
+#include <inttypes.h>
+
+#include "base/strbuf.h"
+#include "base/tb_error.h"
+#include "lib/loop.h"
+#include "state/acl.h"
+
+struct writer_item {
+	struct writer_item *next;
+	struct audit *audit;
+	writer_done_fn *done; /* NULL: forgotten */
+	void *arg;
+	bool fails;
+};
+
+struct audit {
+	bool strict;
+	struct loop_task task;
+};
+
+static struct {
+	struct strbuf text, taken;
+	struct writer_item *first, **end;
+	bool hold, fail;
+	char last_request[32];
+} fake = { .end = &fake.first };
+
+static const char *
+event_name(enum audit_event e)
+{
+	switch ((int)e) {
+	case AUDIT_AUTHORISED:
+		return "authorised";
+	case AUDIT_SENT:
+		return "sent";
+	case AUDIT_WITHHELD:
+		return "withheld";
+	case AUDIT_DENIED:
+		return "denied";
+	case AUDIT_REJECTED:
+		return "rejected";
+	case AUDIT_ADMIN:
+		return "admin";
+	default:
+		return "other";
+	}
+}
+
+static void
+note(const struct audit_rec *rec)
+{
+	strbuf_adds(&fake.text, event_name(rec->event));
+	if (rec->token)
+		strbuf_addf(&fake.text, " %s", rec->token);
+	if (rec->login && rec->event == AUDIT_ADMIN)
+		strbuf_addf(&fake.text, " %s", rec->login);
+	if (rec->generation)
+		strbuf_addf(&fake.text, "/%" PRIu64, rec->generation);
+	if (rec->rule)
+		strbuf_addf(&fake.text, " %s", rec->rule->where);
+	if (rec->delivery)
+		strbuf_addf(&fake.text, " by %s", rec->delivery);
+	if (rec->reason)
+		strbuf_addf(&fake.text, ": %s", rec->reason);
+	strbuf_addc(&fake.text, '\n');
+	snprintf(fake.last_request, sizeof(fake.last_request), "%s",
+	    rec->request_id ? rec->request_id : "");
+}
+
+static void
+run_done(void *arg)
+{
+	struct tb_error err = TB_ERROR_INIT;
+	struct writer_item *i;
+
+	tb_error_set(&err, TB_E_IO, "no space left on device");
+	while (!fake.hold && (i = fake.first)) {
+		fake.first = i->next;
+		if (!fake.first)
+			fake.end = &fake.first;
+		if (i->done)
+			i->done(i->arg, i->fails ? &err : NULL);
+		free(i);
+	}
+}
+
+struct audit *
+audit_new(struct loop *loop, struct writer *writer, bool strict,
+    struct tb_error *err)
+{
+	struct audit *a = xnew(struct audit);
+
+	a->strict = strict;
+	loop_task_init(&a->task, loop, run_done, a);
+	return a;
+}
+
+void
+audit_free(struct audit *a)
+{
+	if (!a)
+		return;
+	fake.hold = false;
+	run_done(a);
+	loop_task_cancel(&a->task);
+	strbuf_clear(&fake.text);
+	strbuf_clear(&fake.taken);
+	fake.fail = false;
+	free(a);
+}
+
+void
+fake_audit_strict(struct audit *a, bool strict)
+{
+	a->strict = strict;
+}
+
+bool
+audit_is_strict(const struct audit *a)
+{
+	return a->strict;
+}
+
+struct writer_item *
+audit_durable(struct audit *a, const struct audit_rec *rec,
+    writer_done_fn *done, void *arg)
+{
+	struct writer_item *i = xnew(struct writer_item);
+
+	note(rec);
+	i->audit = a;
+	i->done = done;
+	i->arg = arg;
+	i->fails = fake.fail;
+	fake.fail = false;
+	*fake.end = i;
+	fake.end = &i->next;
+	loop_task_post(&a->task);
+	return i;
+}
+
+struct writer_item *
+audit_before(struct audit *a, const struct audit_rec *rec,
+    writer_done_fn *done, void *arg)
+{
+	if (a->strict)
+		return audit_durable(a, rec, done, arg);
+	note(rec);
+	return NULL;
+}
+
+void
+audit_note(struct audit *a, const struct audit_rec *rec)
+{
+	note(rec);
+}
+
+void
+audit_denied(struct audit *a, const struct audit_rec *rec)
+{
+	note(rec);
+}
+
+void
+writer_forget(struct writer_item **item)
+{
+	if (*item)
+		(*item)->done = NULL;
+	*item = NULL;
+}
+
+const char *
+fake_audit_take(void)
+{
+	struct strbuf swap = fake.taken;
+
+	fake.taken = fake.text;
+	fake.text = swap;
+	strbuf_reset(&fake.text);
+	return strbuf_str(&fake.taken);
+}
+
+void
+fake_audit_hold(bool hold)
+{
+	fake.hold = hold;
+	if (!hold && fake.first)
+		loop_task_post(&fake.first->audit->task);
+}
+
+void
+fake_audit_fail(void)
+{
+	fake.fail = true;
+}
+
+unsigned
+fake_audit_pending(void)
+{
+	struct writer_item *i;
+	unsigned n = 0;
+
+	for (i = fake.first; i; i = i->next)
+		n += i->done != NULL;
+	return n;
+}
+
+const char *
+fake_audit_last_request(void)
+{
+	return fake.last_request;
+}

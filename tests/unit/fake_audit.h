@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * fake_audit - state/audit.h as a text that a test compares:
+ *
+ *	authorised t1/3 rule.conf:1
+ *	sent t1/3 rule.conf:1
+ *	denied t2: no rule matches
+ *
+ * In strict mode a record is durable at once, unless the test holds it or lets
+ * it fail. Link it instead of src/state/audit.c, with a loop.
+ */
+#include <stdbool.h>
+
+#include "state/audit.h"
+
+/* Everything since the last call of this; borrowed until then. */
+const char *fake_audit_take(void);
+void fake_audit_strict(struct audit *a, bool strict);
+/* While held, `done` of strict records does not run; release runs them. */
+void fake_audit_hold(bool hold);
+/* The next strict record fails. */
+void fake_audit_fail(void);
+/* Strict records that nobody was told about yet. */
+unsigned fake_audit_pending(void);
+/* Who stood in the last record (a copy of the pid), and what for. */
+const char *fake_audit_last_request(void);
