@@ -23,6 +23,7 @@ struct writer_item;
 struct login_bearer {
 	struct login *login; /* NULL once answered */
 	int64_t min_valid_s;
+	uint64_t refreshes_before; /* the login's n_refreshes when it asked */
 	login_bearer_fn *fn;
 	void *arg;
 	TAILQ_ENTRY(login_bearer) link;

@@ -93,13 +93,14 @@ login_askers_fail(struct login *l, const struct tb_error *err)
 		login_answer_one(l, TAILQ_FIRST(&l->askers), &copy);
 }
 
-/* A just renewed token is given out even when the provider makes shorter ones
- * than an asker hoped for: asking again would not make it longer. */
+/* A token renewed since it was asked for is given out even when the provider
+ * makes shorter ones than the asker hoped for: asking again would not make it
+ * longer. */
 static bool
-login_is_just_renewed(const struct login *l)
+login_was_renewed_for(const struct login *l, const struct login_bearer *b)
 {
-	return login_access_is_good(l, 0) &&
-	    now_real_s() - l->grant.refreshed_at < 5;
+	return l->n_refreshes > b->refreshes_before &&
+	    login_access_is_good(l, 0);
 }
 
 static void
@@ -119,7 +120,7 @@ login_on_answer(void *arg)
 	}
 	while ((b = TAILQ_FIRST(&l->askers))) {
 		if (!login_access_is_good(l, b->min_valid_s) &&
-		    !login_is_just_renewed(l))
+		    !login_was_renewed_for(l, b))
 			break;
 		login_answer_one(l, b, NULL);
 	}
@@ -142,6 +143,7 @@ login_bearer_start(struct login *l, int64_t min_valid_s, login_bearer_fn *fn,
 
 	b->login = l;
 	b->min_valid_s = min_valid_s;
+	b->refreshes_before = l->n_refreshes;
 	b->fn = fn;
 	b->arg = arg;
 	TAILQ_INSERT_TAIL(&l->askers, b, link);

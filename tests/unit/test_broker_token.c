@@ -563,6 +563,36 @@ test_access_token_itself(void **state)
 	assert_int_equal(fake_http_requests(), 0);
 }
 
+/* However fresh the grant is, another generation is another value. */
+static void
+test_rotating_the_access_token_refreshes(void **state)
+{
+	struct world *w = *state;
+	struct heard h = { .answers = 0 }, next = { .answers = 0 };
+	struct broker_job *job;
+
+	world_ask(w, "access", &h);
+	fake_loop_run_pending();
+	world_watch(w, "access", 1, &next);
+	world_push_refresh("at2", "rt2");
+	job = broker_rotate(w->broker, "access", NULL, NULL);
+	broker_job_forget(&job);
+	fake_loop_run_pending();
+	assert_int_equal(world_count("POST", "idp.test/token"), 1);
+	assert_string_equal(next.value, "at2");
+	/* and once more, with a provider that gives less time than before */
+	heard_clear(&next);
+	world_watch(w, "access", 2, &next);
+	fake_http_push_json_for("idp.test/token", 200,
+	    "{\"access_token\":\"at3\",\"token_type\":\"Bearer\","
+	    "\"expires_in\":60}");
+	job = broker_rotate(w->broker, "access", NULL, NULL);
+	broker_job_forget(&job);
+	fake_loop_run_pending();
+	assert_string_equal(next.value, "at3");
+	assert_int_equal(world_count("POST", "idp.test/token"), 2);
+}
+
 int
 main(void)
 {
@@ -592,6 +622,7 @@ main(void)
 		T(test_reload_keeps_what_is_valid),
 		T(test_a_payer_401_is_refreshed_once),
 		T(test_access_token_itself),
+		T(test_rotating_the_access_token_refreshes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
