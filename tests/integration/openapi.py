@@ -204,12 +204,11 @@ def _check_body(response, status, headers, body, door):
 
 def _response(methods, method, path, status, headers):
     """The documented response, for what is documented and for what is not."""
-    declared = {} if methods else {"404": {"$ref": "#/components/responses/Denied"}}
-    declared.update(everywhere())
     if method in methods:
         declared = methods[method][0]["responses"]
-    elif methods:
-        declared["405"] = declared["501"] = {"$ref": "#/components/responses/Denied"}
+    else:
+        refusals = ("405" if methods else "404", "501")
+        declared = {**everywhere(), **{s: {"$ref": "#/components/responses/Denied"} for s in refusals}}
         allow = {word.strip() for word in headers.get("allow", "").split(",")}
         if status == 405 and allow != set(methods):
             _fail("Allow", f"it is {sorted(allow)}, documented are {sorted(methods)}")
