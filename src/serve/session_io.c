@@ -16,10 +16,13 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "base/now.h"
 #include "base/util.h"
+#include "serve/denylog.h"
 #include "serve/peer.h"
 #include "serve/serve_int.h"
 #include "serve/session_int.h"
+#include "state/audit.h"
 
 #define FIRST_BUF 1024
 /* All incomplete requests together. */
@@ -178,12 +181,30 @@ refuse_and_close(struct session *s, enum problem_code code, int status,
 }
 
 static void
+note_stranger(struct session *s)
+{
+	const struct serve *serve = s->set->serve;
+	struct audit_rec rec = {
+		.event = AUDIT_DENIED,
+		.door = acl_door_name(s->door->id),
+		.who = &s->peer->who,
+		.verdict = "deny",
+		.reason = "sender is not the connector",
+	};
+
+	audit_denied(serve->audit, &rec);
+	denylog_line(serve->denylog, rec.door, rec.who, NULL, rec.reason,
+	    NULL, now_boot_ms());
+}
+
+static void
 refuse_stranger(struct session *s)
 {
 	struct session_op *op = STEAL(s->op);
 
 	if (op)
 		op->type->gone(op);
+	note_stranger(s);
 	refuse_and_close(s, PROBLEM_PEER, 0, "these bytes do not come from "
 	    "the process that connected, or it has exited");
 }

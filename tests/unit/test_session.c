@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections: what may come over one, from whom, how fast, and how many.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/tb_error.h"
+#include "fake_audit.h"
+#include "fake_broker.h"
+#include "fake_evloop.h"
+#include "fake_now.h"
+#include "serve/listener.h"
+#include "serve_world.h"
+
+#define SELF "GET /api/v1/self HTTP/1.1\r\nHost: x\r\nX-Tokenbroker: 1\r\n\r\n"
+
+static void
+assert_code(const struct answer *a, int status, const char *code)
+{
+	char want[64];
+
+	assert_int_equal(a->status, status);
+	snprintf(want, sizeof(want), "\"code\":\"%s\"", code);
+	if (!strstr(a->text, want))
+		fail_msg("no %s in: %s", want, a->text);
+	assert_string_equal(answer_field(a, "Content-Type"),
+	    "application/problem+json");
+	assert_string_equal(answer_field(a, "Cache-Control"), "no-store");
+}
+
+static void
+answers_one_request_after_the_other(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api"), i;
+	struct answer a;
+
+	for (i = 0; i < 3; i++) {
+		a = world_ask(w, fd, "GET self", NULL, NULL);
+		assert_int_equal(a.status, 200);
+		assert_string_equal(answer_field(&a, "Connection"), "");
+	}
+	a = world_ask(w, fd, "GET self", "Connection: close\r\n", NULL);
+	assert_int_equal(a.status, 200);
+	assert_string_equal(answer_field(&a, "Connection"), "close");
+	assert_true(world_is_closed(w, fd));
+	close(fd);
+}
+
+static void
+takes_bytes_one_by_one(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api");
+	const char *s;
+	struct answer a;
+
+	for (s = SELF; *s; s++) {
+		assert_int_equal(send(fd, s, 1, 0), 1);
+		if (s[1])
+			assert_int_equal(world_read(w, fd).status, 0);
+	}
+	a = world_read(w, fd);
+	assert_int_equal(a.status, 200);
+	/* and the next one in one piece */
+	assert_int_equal(world_ask(w, fd, "GET self", NULL, NULL).status, 200);
+	close(fd);
+}
+
+static void
+speaks_http_1_0(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api");
+	struct answer a;
+
+	world_write(fd, "GET /api/v1/self HTTP/1.0\r\nX-Tokenbroker: 1\r\n"
+	    "Connection: keep-alive\r\n\r\n");
+	a = world_read(w, fd);
+	assert_int_equal(a.status, 200);
+	assert_string_equal(answer_field(&a, "Connection"), "keep-alive");
+	world_write(fd, "GET /api/v1/self HTTP/1.0\r\nX-Tokenbroker: 1\r\n"
+	    "\r\n");
+	a = world_read(w, fd);
+	assert_string_equal(answer_field(&a, "Connection"), "close");
+	assert_true(world_is_closed(w, fd));
+	close(fd);
+}
+
+static void
+refuses_malformed_requests_and_closes(void **state)
+{
+	static const struct {
+		const char *text;
+		int status;
+		const char *code;
+	} cases[] = {
+		{ "GET / HTTP/1.1\n\n", 400, "denied.bad_request" },
+		{ "BREW / HTTP/1.1\r\n", 501, "denied.bad_request" },
+		{ "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+		  "\r\n", 411, "denied.length" },
+		{ "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n"
+		  "\r\n", 413, "denied.too_large" },
+		{ SELF SELF, 400, "denied.bad_request" },
+		{ "\x16\x03\x01\x02", 0, NULL },
+	};
+	struct world *w = *state;
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int fd = world_connect(w, "api");
+		struct answer a;
+
+		world_write(fd, cases[i].text);
+		a = world_read(w, fd);
+		assert_int_equal(a.status, cases[i].status);
+		if (cases[i].code) {
+			assert_code(&a, cases[i].status, cases[i].code);
+			assert_string_equal(answer_field(&a, "Connection"),
+			    "close");
+			assert_true(world_is_closed(w, fd));
+		}
+		close(fd);
+	}
+}
+
+/* A large body that nobody wants: the client can finish sending, and reads the
+ * refusal instead of a broken pipe. */
+static void
+lingers_after_a_refusal(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api"), i;
+	static char chunk[4096];
+	struct answer a;
+
+	world_write(fd, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999"
+	    "\r\n\r\n");
+	fake_evloop_run();
+	for (i = 0; i < 20; i++) {
+		assert_int_equal(send(fd, chunk, sizeof(chunk), MSG_NOSIGNAL),
+		    sizeof(chunk));
+		fake_evloop_run();
+	}
+	a = world_read(w, fd);
+	assert_code(&a, 413, "denied.too_large");
+	fake_evloop_advance(4000);
+	assert_int_equal(send(fd, "x", 1, MSG_NOSIGNAL), -1);
+	close(fd);
+}
+
+static void
+wants_the_header_and_no_browser(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api");
+	struct answer a;
+
+	world_write(fd, "GET /api/v1/self HTTP/1.1\r\nHost: x\r\n\r\n");
+	a = world_read(w, fd);
+	assert_code(&a, 400, "denied.header");
+	world_write(fd, "GET /api/v1/self HTTP/1.1\r\nHost: x\r\n"
+	    "X-Tokenbroker: yes\r\n\r\n");
+	a = world_read(w, fd);
+	assert_code(&a, 400, "denied.header");
+	a = world_ask(w, fd, "GET self", "Origin: null\r\n", NULL);
+	assert_code(&a, 403, "denied.browser");
+	a = world_ask(w, fd, "GET self", "sec-fetch-site: none\r\n", NULL);
+	assert_code(&a, 403, "denied.browser");
+	/* these are not malformed: the connection goes on */
+	assert_int_equal(world_ask(w, fd, "GET self", NULL, NULL).status, 200);
+	close(fd);
+}
+
+static void
+knows_its_addresses(void **state)
+{
+	struct world *w = *state;
+	struct answer a;
+
+	a = world_once(w, "api", "GET nothing", NULL, NULL);
+	assert_code(&a, 404, "denied.route");
+	a = world_once(w, "api", "GET tokens/", NULL, NULL);
+	assert_code(&a, 404, "denied.route");
+	a = world_once(w, "api", "GET tokens/a/b/c", NULL, NULL);
+	assert_code(&a, 404, "denied.route");
+	/* the doors differ */
+	a = world_once(w, "api", "GET health", NULL, NULL);
+	assert_code(&a, 404, "denied.route");
+	a = world_once(w, "admin", "GET self", NULL, NULL);
+	assert_code(&a, 404, "denied.route");
+	a = world_once(w, "api", "HEAD tokens/t1", NULL, NULL);
+	assert_code(&a, 405, "denied.method");
+	assert_string_equal(answer_field(&a, "Allow"), "GET");
+	a = world_once(w, "admin", "PUT logins/ops", NULL, NULL);
+	assert_string_equal(answer_field(&a, "Allow"), "GET, POST, DELETE");
+	a = world_once(w, "api", "GET self?x=1", NULL, NULL);
+	assert_code(&a, 400, "denied.bad_request");
+	a = world_once(w, "api", "GET tokens/t1?min_valid=1&min_valid=2",
+	    NULL, NULL);
+	assert_code(&a, 400, "denied.bad_request");
+	a = world_once(w, "api", "GET self", NULL, "{}");
+	assert_code(&a, 400, "denied.bad_request");
+	a = world_once(w, "api", "GET tokens/a%2fb", NULL, NULL);
+	assert_code(&a, 400, "denied.bad_request");
+	a = world_once(w, "api", "POST tokens/t1/rejected", NULL, NULL);
+	assert_code(&a, 400, "denied.bad_request");
+}
+
+static void
+says_continue(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api");
+	struct answer a;
+
+	world_write(fd, "POST /api/v1/tokens/t1/rejected HTTP/1.1\r\nHost: x"
+	    "\r\nX-Tokenbroker: 1\r\nExpect: 100-continue\r\n"
+	    "Content-Length: 2\r\n\r\n");
+	a = world_read(w, fd);
+	assert_string_equal(a.text, "HTTP/1.1 100 Continue\r\n\r\n");
+	world_write(fd, "{");
+	assert_int_equal(world_read(w, fd).status, 0);
+	world_write(fd, "}");
+	a = world_read(w, fd);
+	assert_code(&a, 403, "denied.token");
+	close(fd);
+}
+
+/* ---------------------------------------------------------------- deadlines */
+
+static void
+cuts_who_is_slow(void **state)
+{
+	struct world *w = *state;
+	int head = world_connect(w, "api"), body = world_connect(w, "api");
+	int idle = world_connect(w, "api"), i;
+	struct answer a;
+
+	world_write(head, "GET / HT");
+	world_write(body, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 9"
+	    "\r\n\r\n");
+	fake_evloop_advance(1000);
+	/* a byte now and then does not help */
+	for (i = 0; i < 8; i++) {
+		assert_int_equal(send(head, "T", 1, 0), 1);
+		assert_int_equal(send(body, "T", 1, 0), 1);
+		fake_evloop_advance(1000);
+	}
+	assert_int_equal(world_read(w, head).status, 0);
+	assert_int_equal(world_read(w, body).status, 0);
+	fake_evloop_advance(2500);
+	a = world_read(w, head);
+	assert_code(&a, 408, "denied.bad_request");
+	a = world_read(w, body);
+	assert_code(&a, 408, "denied.bad_request");
+	assert_int_equal(world_read(w, idle).status, 0);
+	fake_evloop_advance(280000);
+	assert_int_equal(world_read(w, idle).status, 0);
+	fake_evloop_advance(10000);
+	assert_true(world_is_closed(w, idle));
+	close(head);
+	close(body);
+	close(idle);
+}
+
+static void
+cuts_who_never_reads(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api"), i, small = 1;
+	struct answer a;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	for (i = 0; i < 20000; i++) {
+		if (send(fd, SELF, strlen(SELF), MSG_NOSIGNAL) < 0)
+			break;
+		fake_evloop_run();
+	}
+	assert_int_equal(errno, EAGAIN);
+	fake_evloop_advance(9000);
+	/* others are served meanwhile */
+	a = world_once(w, "api", "GET self", NULL, NULL);
+	assert_int_equal(a.status, 200);
+	fake_evloop_advance(3000);
+	assert_int_equal(send(fd, "x", 1, MSG_NOSIGNAL), -1);
+	assert_int_equal(errno, EPIPE);
+	close(fd);
+}
+
+/* ------------------------------------------------------------------- limits */
+
+static void
+limits_connections(void **state)
+{
+	struct world *w = *state;
+	int fds[4], i;
+	struct answer a;
+
+	w->conf.max_connections_per_uid = 3;
+	for (i = 0; i < 4; i++)
+		fds[i] = world_connect(w, "api");
+	a = world_read(w, fds[3]);
+	assert_code(&a, 503, "unavailable.limit");
+	assert_string_equal(answer_field(&a, "Retry-After"), "1");
+	assert_true(world_is_closed(w, fds[3]));
+	/* one goes, one may come */
+	close(fds[0]);
+	fake_evloop_run();
+	a = world_once(w, "api", "GET self", NULL, NULL);
+	assert_int_equal(a.status, 200);
+	w->conf.max_connections = 2;
+	a = world_once(w, "api", "GET self", NULL, NULL);
+	assert_code(&a, 503, "unavailable.limit");
+	for (i = 1; i < 4; i++)
+		close(fds[i]);
+}
+
+/* Lowers the limit so far that no further descriptor can be had. */
+static void
+answers_with_a_full_table(void **state)
+{
+	struct world *w = *state;
+	struct rlimit old, low;
+	int held[64], n = 0, fd, i, other;
+	struct answer a;
+
+	other = world_connect(w, "api");
+	assert_int_equal(world_ask(w, other, "GET self", NULL, NULL).status,
+	    200);
+	fd = world_connect(w, "api");
+	getrlimit(RLIMIT_NOFILE, &old);
+	low = old;
+	low.rlim_cur = 64;
+	setrlimit(RLIMIT_NOFILE, &low);
+	while (n < 64 && (held[n] = open("/dev/null", O_RDONLY)) >= 0)
+		n++;
+	assert_int_equal(errno, EMFILE);
+	a = world_read(w, fd);
+	assert_code(&a, 503, "unavailable.limit");
+	/* who is in already is served */
+	assert_int_equal(world_ask(w, other, "GET self", NULL, NULL).status,
+	    200);
+	for (i = 0; i < n; i++)
+		close(held[i]);
+	setrlimit(RLIMIT_NOFILE, &old);
+	a = world_once(w, "api", "GET self", NULL, NULL);
+	assert_int_equal(a.status, 200);
+	close(fd);
+	close(other);
+}
+
+/* ------------------------------------------------------------------- senders */
+
+static void
+in_child(void (*fn)(int fd), int fd)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		fn(fd);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void
+child_asks(int fd)
+{
+	if (send(fd, SELF, strlen(SELF), 0) < 0)
+		_exit(1);
+}
+
+static void
+refuses_who_inherited_the_connection(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api");
+	struct answer a;
+
+	assert_int_equal(world_ask(w, fd, "GET self", NULL, NULL).status, 200);
+	in_child(child_asks, fd);
+	a = world_read(w, fd);
+	assert_code(&a, 421, "denied.peer");
+	assert_true(world_is_closed(w, fd));
+	assert_string_equal(fake_audit_take(),
+	    "denied: sender is not the connector\n");
+	close(fd);
+}
+
+/* The first half from us, the second from somebody else. */
+static void
+refuses_a_second_sender_within_a_request(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api");
+	struct answer a;
+
+	world_write(fd, "GET /api/v1/self HTTP/1.1\r\n");
+	in_child(child_asks, fd);
+	a = world_read(w, fd);
+	assert_code(&a, 421, "denied.peer");
+	close(fd);
+}
+
+static char child_dir[64];
+
+static void
+child_connects(int unix_pair)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	char control[CMSG_SPACE(sizeof(int))] = "";
+	struct iovec iov = { control, 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/api.sock",
+	    child_dir);
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
+		_exit(2);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	iov.iov_base = (void *)(uintptr_t)"x";
+	if (sendmsg(unix_pair, &msg, 0) < 0)
+		_exit(3);
+}
+
+static int
+receive_fd(int pair)
+{
+	char control[CMSG_SPACE(sizeof(int))], byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control, .msg_controllen = sizeof(control) };
+	int fd;
+
+	assert_int_equal(recvmsg(pair, &msg, 0), 1);
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
+	return fd;
+}
+
+/* It connected, handed the descriptor to us, and was gone before accept. */
+static void
+refuses_who_is_dead_at_accept(void **state)
+{
+	struct world *w = *state;
+	int pair[2], fd;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	memcpy(child_dir, w->dir, sizeof(child_dir));
+	in_child(child_connects, pair[1]);
+	fd = receive_fd(pair[0]);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	assert_int_equal(send(fd, SELF, strlen(SELF), 0), strlen(SELF));
+	assert_int_equal(world_read(w, fd).status, -1);
+	close(fd);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* It asked, got its answer, exited; who holds the descriptor now has another
+ * pid, and even one with the same would find it dead. */
+static void
+refuses_after_the_connector_has_exited(void **state)
+{
+	struct world *w = *state;
+	int pair[2], fd, status;
+	struct answer a;
+	pid_t pid;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	memcpy(child_dir, w->dir, sizeof(child_dir));
+	pid = fork();
+	if (pid == 0) {
+		char byte;
+
+		child_connects(pair[1]);
+		(void)!read(pair[1], &byte, 1);
+		_exit(0);
+	}
+	fd = receive_fd(pair[0]);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	fake_evloop_run(); /* accepted while it lives */
+	assert_int_equal(write(pair[0], "x", 1), 1);
+	waitpid(pid, &status, 0);
+	world_write(fd, SELF);
+	a = world_read(w, fd);
+	assert_code(&a, 421, "denied.peer");
+	close(fd);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static void
+refuses_descriptors(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api"), before;
+	char control[CMSG_SPACE(sizeof(int))] = "";
+	struct iovec iov = { (void *)(uintptr_t)SELF, strlen(SELF) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	struct answer a;
+	ssize_t n;
+
+	fake_evloop_run();
+	before = open("/dev/null", O_RDONLY);
+	close(before);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	n = sendmsg(fd, &msg, 0);
+	if (n < 0) {
+		/* the kernel refuses it for us (SO_PASSRIGHTS, Linux 6.16) */
+		assert_int_equal(errno, EPERM);
+	} else {
+		a = world_read(w, fd);
+		assert_code(&a, 421, "denied.peer");
+	}
+	/* none of it stayed with us */
+	assert_int_equal(open("/dev/null", O_RDONLY), before);
+	close(before);
+	close(fd);
+}
+
+/* --------------------------------------------------------------- the sockets */
+
+static void
+binds_its_sockets(void **state)
+{
+	struct world *w = *state;
+	char path[128];
+	struct stat st;
+	struct tb_error err = TB_ERROR_INIT;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/api.sock", w->dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0666);
+	/* somebody listens */
+	assert_int_equal(listener_bind(path, &err), -1);
+	assert_non_null(strstr(err.msg, "in use"));
+	serve_free(w->serve);
+	w->serve = NULL;
+	assert_int_equal(stat(path, &st), -1);
+	/* one that a crash left is replaced, anything else is not */
+	fd = listener_bind(path, &err);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(stat(path, &st), 0);
+	fd = listener_bind(path, &err);
+	assert_true(fd >= 0);
+	close(fd);
+	unlink(path);
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	close(fd);
+	assert_int_equal(listener_bind(path, &err), -1);
+	assert_non_null(strstr(err.msg, "is not a socket"));
+	unlink(path);
+	memset(path, 'a', sizeof(path) - 1);
+	path[0] = '/';
+	path[sizeof(path) - 1] = '\0';
+	assert_int_equal(listener_bind(path, &err), -1);
+	assert_non_null(strstr(err.msg, "too long"));
+}
+
+static int
+hand_over(struct world *w, int fd, const char *name, struct tb_error *err)
+{
+	struct serve_env env = { .loop = w->loop, .broker = w->broker,
+		.audit = w->audit };
+	struct serve *s;
+	char pid[16];
+
+	assert_int_equal(dup2(fd, 3), 3);
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	setenv("LISTEN_PID", pid, 1);
+	setenv("LISTEN_FDS", "1", 1);
+	setenv("LISTEN_FDNAMES", name, 1);
+	s = serve_new(&env, &w->conf, err);
+	if (s)
+		serve_free(s);
+	/* taken or not, it is closed by now: keep its place */
+	assert_int_equal(fcntl(3, F_GETFD), -1);
+	assert_int_equal(dup2(2, 3), 3);
+	return s ? 0 : -1;
+}
+
+static void
+takes_sockets_by_name(void **state)
+{
+	struct world *w = *state;
+	struct tb_error err = TB_ERROR_INIT;
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/x.sock", w->dir);
+	fd = listener_bind(path, &err);
+	assert_int_equal(hand_over(w, fd, "api", &err), 0);
+	assert_int_equal(hand_over(w, fd, "credential", &err), -1);
+	assert_non_null(strstr(err.msg, "not supported by this version"));
+	assert_int_equal(hand_over(w, fd, "backdoor", &err), -1);
+	assert_non_null(strstr(err.msg, "must be api or admin"));
+	close(fd);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(hand_over(w, fd, "api", &err), -1);
+	assert_non_null(strstr(err.msg, "not a listening AF_UNIX"));
+	close(fd);
+	unlink(path);
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+	static const struct CMUnitTest tests[] = {
+		T(answers_one_request_after_the_other),
+		T(takes_bytes_one_by_one),
+		T(speaks_http_1_0),
+		T(refuses_malformed_requests_and_closes),
+		T(lingers_after_a_refusal),
+		T(wants_the_header_and_no_browser),
+		T(knows_its_addresses),
+		T(says_continue),
+		T(cuts_who_is_slow),
+		T(cuts_who_never_reads),
+		T(limits_connections),
+		T(answers_with_a_full_table),
+		T(refuses_who_inherited_the_connection),
+		T(refuses_a_second_sender_within_a_request),
+		T(refuses_who_is_dead_at_accept),
+		T(refuses_after_the_connector_has_exited),
+		T(refuses_descriptors),
+		T(binds_its_sockets),
+		T(takes_sockets_by_name),
+	};
+
+	/* for takes_sockets_by_name: nobody else may use it */
+	if (dup2(2, 3) != 3)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
