@@ -84,8 +84,8 @@ check_failed(const struct backend_run *run, int status,
 	must(secret_is_empty(&run->token) && !run->minted_id, "no half token");
 	must(run->verb == BACKEND_MINT || !run->uncertain, "uncertain");
 	if (run->verb == BACKEND_MINT)
-		must(run->uncertain == (status < 400 || status >= 500),
-		    "a token may exist");
+		must(run->uncertain == (status < 400 || (status >= 500 &&
+		    status != 503)), "a token may exist");
 	must(!run->unauthorized || status == 401, "unauthorized");
 }
 

@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 import textwrap
 
+import openapi
 import util
 
 BUILD = pathlib.Path(os.environ.get("TB_BUILDDIR", "build/check"))
@@ -68,6 +69,7 @@ class Door:
         answer = connection.getresponse()
         reply = util.Reply(answer.status, answer.headers, answer.read())
         self.daemon.learn(reply)
+        openapi.check(method, "/api/v1/" + target, reply.status, reply.headers, reply.body, self.path.stem)
         return reply
 
     def request(self, *args, timeout=30.0, **kwargs):
