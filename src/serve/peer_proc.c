@@ -19,7 +19,7 @@
 #include "base/util.h"
 #include "serve/cgroup.h"
 
-#define CGROUP_MOUNT "/sys/fs/cgroup"
+#define CGROUP_MOUNT_MAX 32
 #define PROC_TEXT_MAX 8192
 
 /* Linux 6.13; the headers of Debian 12 are older. The first version of the
@@ -38,11 +38,17 @@ struct pidfd_info0 {
 void
 peer_proc_cache_init(struct peer_proc_cache *c)
 {
+	/* the second is where a hybrid system has it */
+	static const char *const mounts[] = { "/sys/fs/cgroup",
+		"/sys/fs/cgroup/unified" };
 	struct statfs fs;
+	size_t i;
 
-	*c = (struct peer_proc_cache){ .unified =
-		statfs(CGROUP_MOUNT, &fs) == 0 &&
-		fs.f_type == CGROUP2_SUPER_MAGIC };
+	*c = (struct peer_proc_cache){ .mount = NULL };
+	for (i = 0; i < ARRAY_SIZE(mounts) && !c->mount; i++)
+		if (statfs(mounts[i], &fs) == 0 &&
+		    fs.f_type == CGROUP2_SUPER_MAGIC)
+			c->mount = mounts[i];
 }
 
 void
@@ -152,12 +158,12 @@ read_nesting(int pidfd, pid_t pid, bool *container)
 }
 
 static bool
-inode_is(const char *path, uint64_t id)
+inode_is(const struct peer_proc_cache *c, const char *path, uint64_t id)
 {
-	char full[CGROUP_PATH_MAX + sizeof(CGROUP_MOUNT)];
+	char full[CGROUP_PATH_MAX + CGROUP_MOUNT_MAX];
 	struct stat st;
 
-	snprintf(full, sizeof(full), CGROUP_MOUNT "%s", path);
+	snprintf(full, sizeof(full), "%s%s", c->mount, path);
 	return stat(full, &st) == 0 && st.st_ino == id;
 }
 
@@ -167,7 +173,7 @@ cache_find(struct peer_proc_cache *c, uint64_t id, struct principal *who)
 	size_t i = id % PEER_PROC_CACHE;
 
 	if (!id || c->entries[i].id != id ||
-	    !inode_is(c->entries[i].path, id))
+	    !inode_is(c, c->entries[i].path, id))
 		return false;
 	str_set(&who->unit, c->entries[i].unit);
 	return true;
@@ -202,8 +208,8 @@ read_unit(struct peer_proc_cache *c, uint64_t id, struct principal *who)
 		return is_no_descriptor(errno) ? PEER_PROC_BUSY : PEER_PROC_OK;
 	if (!cgroup_parse(text, (size_t)n, &path))
 		return PEER_PROC_OK;
-	checked = id && path.unified && c->unified;
-	if (checked && !inode_is(path.path, id))
+	checked = id && path.unified && c->mount;
+	if (checked && !inode_is(c, path.path, id))
 		return PEER_PROC_OK; /* it moved while we looked, or lies */
 	found = cgroup_unit(path.path, unit);
 	if (found)

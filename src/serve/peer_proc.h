@@ -20,7 +20,7 @@ struct peer_proc_cache {
 		uint64_t id;
 		char *path, *unit; /* unit: NULL, it is none */
 	} entries[PEER_PROC_CACHE];
-	bool unified; /* /sys/fs/cgroup is the unified hierarchy */
+	const char *mount; /* of the unified hierarchy; NULL: there is none */
 };
 
 void peer_proc_cache_init(struct peer_proc_cache *c);

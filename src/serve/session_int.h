@@ -60,8 +60,9 @@ struct session {
 	uint64_t request_id;
 	int fd;
 	enum session_phase phase;
+	short watching; /* what event is added for, 0: it is not */
 	uint8_t minor;
-	bool keep_alive, lingers, is_listening;
+	bool keep_alive, lingers, half_closed;
 };
 
 TAILQ_HEAD(session_list, session);

@@ -72,29 +72,41 @@ receive(struct session *s, void *buf, size_t size, size_t *len)
 
 /* --------------------------------------------------------------- watching */
 
+/* A client that has closed its writing side is always readable. Whether it
+ * goes away altogether shows as a change of the other direction. */
+static bool
+awaits_hangup(const struct session *s)
+{
+	return s->half_closed && s->op;
+}
+
 void
 session_watch(struct session *s)
 {
-	short what = s->phase == SESSION_WRITE ? EV_WRITE : EV_READ;
+	short what = EV_READ;
 
-	if (s->is_listening && (s->event.ev_events & what))
+	if (s->phase == SESSION_WRITE)
+		what = EV_WRITE;
+	else if (awaits_hangup(s))
+		what = EV_WRITE | EV_ET;
+	if (s->watching == what)
 		return;
 	session_unwatch(s);
 	if (event_assign(&s->event, loop_base(s->set->serve->loop), s->fd,
-	    what | EV_PERSIST, session_on_event, s) < 0 ||
+	    (short)(what | EV_PERSIST), session_on_event, s) < 0 ||
 	    event_add(&s->event, NULL) < 0) {
 		session_close(s);
 		return;
 	}
-	s->is_listening = true;
+	s->watching = what;
 }
 
 void
 session_unwatch(struct session *s)
 {
-	if (s->is_listening)
+	if (s->watching)
 		event_del(&s->event);
-	s->is_listening = false;
+	s->watching = 0;
 }
 
 /* --------------------------------------------------- incomplete requests */
@@ -309,22 +321,26 @@ take_further(struct session *s, size_t len)
 
 /* ---------------------------------------------------------------- readable */
 
+static bool
+has_hung_up(const struct session *s)
+{
+	struct pollfd p = { .fd = s->fd };
+
+	return poll(&p, 1, 0) != 0;
+}
+
 /* The client has closed its side. One that only said that it will not send
  * any more (half-closed) still gets its answer. */
 static void
 on_end(struct session *s)
 {
-	struct pollfd p = { .fd = s->fd };
-
-	if (s->phase != SESSION_BUSY && s->phase != SESSION_WAIT) {
+	if (!s->op || has_hung_up(s)) {
 		session_close(s);
 		return;
 	}
 	s->keep_alive = false;
-	if (poll(&p, 1, 0) != 0)
-		session_close(s);
-	else
-		session_unwatch(s);
+	s->half_closed = true;
+	session_watch(s);
 }
 
 /* Somebody writes while an operation is under way. */
@@ -415,8 +431,12 @@ session_on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *s = arg;
 
-	if (s->phase == SESSION_WRITE)
+	if (s->phase == SESSION_WRITE) {
 		on_writable(s);
-	else
+	} else if (awaits_hangup(s)) {
+		if (has_hung_up(s))
+			session_close(s);
+	} else {
 		on_readable(s);
+	}
 }

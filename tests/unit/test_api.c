@@ -620,6 +620,16 @@ answers_who_only_closed_its_writing_side(void **state)
 	assert_string_equal(answer_field(&a, "Connection"), "close");
 	assert_true(world_is_closed(w, fd));
 	close(fd);
+	/* and when it goes away then, that is noticed */
+	fd = world_connect(w, "api");
+	fake_audit_hold(true);
+	world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	shutdown(fd, SHUT_WR);
+	fake_evloop_run();
+	assert_int_equal(fake_audit_pending(), 1);
+	close(fd);
+	fake_evloop_run();
+	assert_int_equal(fake_audit_pending(), 0);
 }
 
 static void

@@ -1,0 +1,649 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The admin door: who may do what, device logins, jobs, explain.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <grp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/tb_error.h"
+#include "base/util.h"
+#include "fake_audit.h"
+#include "fake_broker.h"
+#include "fake_evloop.h"
+#include "serve/admin.h"
+#include "serve/api.h"
+#include "serve_world.h"
+
+#define NOBODY 65534
+#define ADMINS 4001
+#define AUDITORS 4002
+
+static void
+assert_code(const struct answer *a, int status, const char *code)
+{
+	char want[64];
+
+	assert_int_equal(a->status, status);
+	snprintf(want, sizeof(want), "\"code\":\"%s\"", code);
+	if (!strstr(a->text, want))
+		fail_msg("no %s in: %s", want, a->text);
+}
+
+static void
+assert_has(const struct answer *a, const char *part)
+{
+	if (!strstr(a->text, part))
+		fail_msg("no %s in: %s", part, a->text);
+}
+
+/* -------------------------------------------------------------------- roles */
+
+static void
+every_row_has_a_role(void **state)
+{
+	static const struct door *const doors[] = { &api_door, &admin_door };
+	size_t d, i;
+
+	for (d = 0; d < ARRAY_SIZE(doors); d++) {
+		assert_true(doors[d]->n_routes > 0);
+		for (i = 0; i < doors[d]->n_routes; i++) {
+			const struct route *r = &doors[d]->routes[i];
+
+			assert_non_null(r->fn);
+			assert_non_null(r->path);
+			assert_true(r->role >= ROUTE_ANYBODY &&
+			    r->role <= ROUTE_OPERATOR);
+			/* what changes something is the operators', and
+			 * nothing on the admin door is everybody's */
+			if (doors[d] != &admin_door)
+				continue;
+			assert_int_equal(r->role, r->method == HTTP1_GET ?
+			    ROUTE_AUDITOR : ROUTE_OPERATOR);
+		}
+	}
+}
+
+/* Asks as somebody else; the child does nothing but sockets. Returns the
+ * status of the answer. */
+static int
+ask_as(struct world *w, uid_t uid, gid_t gid, gid_t extra,
+    const char *request)
+{
+	int status, ready[2], tries;
+	pid_t pid;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (pid == 0) {
+		char text[4096];
+		int fd, code = 0;
+		ssize_t n;
+
+		if (setgroups(extra ? 1 : 0, &extra) < 0 || setgid(gid) < 0 ||
+		    setuid(uid) < 0)
+			_exit(255);
+		fd = world_connect(w, "admin");
+		world_send(fd, request, NULL, NULL);
+		(void)!write(ready[1], "x", 1);
+		while ((n = recv(fd, text, sizeof(text) - 1, 0)) < 0)
+			usleep(1000);
+		text[n] = '\0';
+		sscanf(text, "HTTP/1.1 %d", &code);
+		_exit(code % 255);
+	}
+	assert_int_equal(read(ready[0], &status, 1), 1);
+	for (tries = 0; waitpid(pid, &status, WNOHANG) == 0; tries++) {
+		assert_true(tries < 5000);
+		fake_evloop_run();
+		usleep(1000);
+	}
+	close(ready[0]);
+	close(ready[1]);
+	return WEXITSTATUS(status);
+}
+
+static void
+gives_each_role_its_own(void **state)
+{
+	static const struct {
+		uid_t uid;
+		gid_t gid, extra;
+		int look, act; /* 403 % 255 is 148, 202 and 200 stay */
+	} cases[] = {
+		{ 0, 0, 0, 200, 200 },
+		{ NOBODY, NOBODY, 0, 148, 148 },
+		{ NOBODY, ADMINS, 0, 200, 200 },
+		{ NOBODY, NOBODY, ADMINS, 200, 200 },
+		{ NOBODY, AUDITORS, 0, 200, 148 },
+		{ NOBODY, NOBODY, AUDITORS, 200, 148 },
+	};
+	struct world *w = *state;
+	size_t i;
+
+	if (getuid() != 0)
+		skip();
+	w->conf.admin_group = (char *)(uintptr_t)"4001";
+	w->conf.auditor_group = (char *)(uintptr_t)"4002";
+	serve_reconfigure(w->serve, &w->conf);
+	assert_int_equal(chmod(w->dir, 0755), 0);
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		fake_audit_take();
+		assert_int_equal(ask_as(w, cases[i].uid, cases[i].gid,
+		    cases[i].extra, "GET status"), cases[i].look);
+		if (cases[i].look != 200)
+			assert_string_equal(fake_audit_take(),
+			    "denied: neither operator nor auditor\n");
+		assert_int_equal(ask_as(w, cases[i].uid, cases[i].gid,
+		    cases[i].extra, "POST reload"), cases[i].act);
+		assert_string_equal(fake_audit_take(), cases[i].act == 200 ?
+		    "admin: reload\n" : "denied: not an operator\n");
+	}
+	/* groups that do not exist have no members */
+	w->conf.admin_group = (char *)(uintptr_t)"no-such-group";
+	serve_reconfigure(w->serve, &w->conf);
+	assert_int_equal(ask_as(w, NOBODY, (gid_t)ADMINS, 0, "GET status"),
+	    148);
+}
+
+/* -------------------------------------------------------------------- looks */
+
+static void
+tells_its_health(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "admin");
+	struct answer a;
+
+	a = world_ask(w, fd, "GET health", NULL, NULL);
+	assert_string_equal(answer_body(&a), "{\"ok\":true}\n");
+	fake_broker_disk(w->broker, false);
+	a = world_ask(w, fd, "GET health", NULL, NULL);
+	assert_code(&a, 503, "unavailable.disk");
+	assert_has(&a, "\"detail\":\"disk full\"");
+	serve_stop_accepting(w->serve);
+	a = world_ask(w, fd, "GET health", NULL, NULL);
+	assert_code(&a, 503, "unavailable.stopping");
+	close(fd);
+}
+
+static void
+tells_the_status(void **state)
+{
+	struct world *w = *state;
+	struct answer a;
+
+	a = world_once(w, "admin", "GET status", NULL, NULL);
+	assert_has(&a, "{\"disk\":{\"ok\":true}}");
+	a = world_once(w, "admin", "GET logins", NULL, NULL);
+	assert_has(&a, "{\"logins\":[{\"name\":\"ops\"");
+	a = world_once(w, "admin", "GET tokens", NULL, NULL);
+	assert_has(&a, "{\"tokens\":[{\"name\":\"t1\"},{\"name\":\"t2\"}]}");
+	a = world_once(w, "admin", "GET logins/ops", NULL, NULL);
+	assert_has(&a, "{\"name\":\"ops\",\"state\":\"granted\"}");
+	a = world_once(w, "admin", "GET logins/nope", NULL, NULL);
+	assert_code(&a, 404, "denied.unknown");
+}
+
+static void
+never_tells_a_value(void **state)
+{
+	static const char *const looks[] = { "GET status", "GET tokens",
+		"GET explain?self=1", "GET health", "GET logins" };
+	struct world *w = *state;
+	struct answer a;
+	size_t i;
+
+	world_ready(w);
+	a = world_once(w, "admin", "GET tokens/t1", NULL, NULL);
+	assert_code(&a, 404, "denied.route");
+	for (i = 0; i < ARRAY_SIZE(looks); i++) {
+		a = world_once(w, "admin", looks[i], NULL, NULL);
+		assert_int_equal(a.status, 200);
+		assert_null(strstr(a.text, "the-value"));
+	}
+}
+
+static void
+reloads(void **state)
+{
+	struct world *w = *state;
+	struct answer a;
+
+	a = world_once(w, "admin", "POST reload", NULL, NULL);
+	assert_int_equal(a.status, 200);
+	assert_int_equal(w->reloads, 1);
+	w->reload_error = "/etc/x.conf:12: unknown key 'tokns'";
+	a = world_once(w, "admin", "POST reload", NULL, NULL);
+	assert_code(&a, 422, "denied.configuration");
+	assert_has(&a, "/etc/x.conf:12: unknown key 'tokns'");
+	assert_string_equal(fake_audit_take(),
+	    "admin: reload\nadmin: reload, refused\n");
+}
+
+static void
+explains(void **state)
+{
+	struct world *w = *state;
+	char request[64], want[64];
+	struct answer a;
+
+	world_ready(w);
+	a = world_once(w, "admin", "GET explain?self=1", NULL, NULL);
+	snprintf(want, sizeof(want), "\"uid\":%u", getuid());
+	assert_has(&a, want);
+	assert_has(&a, "{\"token\":\"t1\",\"allow\":true,\"where\":\"c:1\","
+	    "\"reason\":\"allowed by rule\"}");
+	assert_has(&a, "{\"token\":\"t2\",\"allow\":false,"
+	    "\"reason\":\"no rule matches\"}");
+	snprintf(request, sizeof(request), "GET explain?pid=%d&token=t%%31"
+	    "&door=api", getpid());
+	a = world_once(w, "admin", request, NULL, NULL);
+	snprintf(want, sizeof(want), "\"pid\":%d", getpid());
+	assert_has(&a, want);
+	assert_has(&a, "\"token\":\"t1\",\"allow\":true");
+	assert_null(strstr(a.text, "t2"));
+	a = world_once(w, "admin", "GET explain?self=1&token=t9", NULL, NULL);
+	assert_has(&a, "\"token\":\"t9\",\"allow\":false");
+	/* 2^22 is above what a Linux system gives out */
+	a = world_once(w, "admin", "GET explain?pid=4194305", NULL, NULL);
+	assert_code(&a, 404, "denied.unknown");
+	a = world_once(w, "admin", "GET explain", NULL, NULL);
+	assert_code(&a, 400, "denied.bad_request");
+	a = world_once(w, "admin", "GET explain?self=1&pid=1", NULL, NULL);
+	assert_code(&a, 400, "denied.bad_request");
+	a = world_once(w, "admin", "GET explain?pid=0", NULL, NULL);
+	assert_code(&a, 400, "denied.bad_request");
+	a = world_once(w, "admin", "GET explain?self=1&door=back", NULL,
+	    NULL);
+	assert_code(&a, 400, "denied.bad_request");
+}
+
+/* ------------------------------------------------------------------- logins */
+
+static void
+send_code(struct world *w)
+{
+	struct broker_login_news news = {
+		.what = BROKER_LOGIN_CODE,
+		.user_code = "WDJB-MJHT",
+		.verification_uri = "https://sso/device",
+		.verification_uri_complete = "https://sso/device?c=WDJB-MJHT",
+		.expires_in_s = 600,
+		.interval_s = 5,
+	};
+
+	fake_broker_news(w->broker, &news);
+}
+
+static void
+send_claims(struct world *w, enum broker_login_what what)
+{
+	json_t *claims = json_pack("{s:s}", "sub", "alice");
+	struct broker_login_news news = { .what = what, .claims = claims };
+
+	fake_broker_news(w->broker, &news);
+	json_decref(claims);
+}
+
+static void
+send_failure(struct world *w, enum tb_errc code, const char *msg)
+{
+	struct tb_error err = TB_ERROR_INIT;
+	struct broker_login_news news = { .what = BROKER_LOGIN_FAILED,
+		.err = &err };
+
+	tb_error_set(&err, code, "%s", msg);
+	fake_broker_news(w->broker, &news);
+}
+
+static void
+logs_in(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "admin");
+	struct answer a;
+
+	a = world_ask(w, fd, "POST logins/ops", NULL,
+	    "{\"expect\":\"email=a@b\",\"repin\":true}");
+	assert_int_equal(a.status, 0);
+	assert_string_equal(fake_broker_login(w->broker), "ops email=a@b 1");
+	send_code(w);
+	a = world_read(w, fd);
+	assert_int_equal(a.status, 202);
+	assert_has(&a, "\"state\":\"waiting\"");
+	assert_has(&a, "\"user_code\":\"WDJB-MJHT\"");
+	assert_has(&a, "\"verification_uri\":\"https://sso/device\"");
+	assert_has(&a, "\"expires_in\":600");
+	assert_has(&a, "\"interval\":5");
+	/* nobody else sees the code */
+	a = world_once(w, "admin", "GET logins/ops", NULL, NULL);
+	assert_null(strstr(a.text, "WDJB"));
+	/* nothing new yet */
+	a = world_ask(w, fd, "GET logins/ops", "Prefer: wait=2\r\n", NULL);
+	assert_int_equal(a.status, 0);
+	fake_evloop_advance(2500);
+	a = world_read(w, fd);
+	assert_has(&a, "\"state\":\"waiting\"");
+	/* news that come while somebody waits, and before */
+	world_ask(w, fd, "GET logins/ops", "Prefer: wait=20\r\n", NULL);
+	send_claims(w, BROKER_LOGIN_CONFIRM);
+	a = world_read(w, fd);
+	assert_int_equal(a.status, 200);
+	assert_has(&a, "\"state\":\"confirm\"");
+	assert_has(&a, "\"claims\":{\"sub\":\"alice\"}");
+	a = world_ask(w, fd, "POST logins/ops/confirm", NULL,
+	    "{\"confirm\":true}");
+	assert_int_equal(a.status, 202);
+	assert_int_equal(fake_broker_confirmed(w->broker), 1);
+	send_claims(w, BROKER_LOGIN_DONE);
+	a = world_ask(w, fd, "GET logins/ops", "Prefer: wait=20\r\n", NULL);
+	assert_int_equal(a.status, 200);
+	assert_has(&a, "\"state\":\"granted\"");
+	assert_has(&a, "\"claims\":{\"sub\":\"alice\"}");
+	/* it is told; now it is a login like any other */
+	a = world_ask(w, fd, "GET logins/ops", NULL, NULL);
+	assert_has(&a, "\"name\":\"ops\"");
+	assert_string_equal(fake_audit_take(),
+	    "admin ops: login, new account allowed\n"
+	    "admin ops: login confirmed\n");
+	close(fd);
+	fake_evloop_run();
+	assert_int_equal(fake_broker_cancelled(w->broker), 0);
+}
+
+static void
+cancels_with_the_connection(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "admin");
+
+	/* before the code, after it, and while news are waited for */
+	world_ask(w, fd, "POST logins/ops", NULL, NULL);
+	close(fd);
+	fake_evloop_run();
+	assert_int_equal(fake_broker_cancelled(w->broker), 1);
+	fd = world_connect(w, "admin");
+	world_ask(w, fd, "POST logins/ops", NULL, NULL);
+	send_code(w);
+	world_read(w, fd);
+	close(fd);
+	fake_evloop_run();
+	assert_int_equal(fake_broker_cancelled(w->broker), 2);
+	fd = world_connect(w, "admin");
+	world_ask(w, fd, "POST logins/ops", NULL, NULL);
+	send_code(w);
+	world_read(w, fd);
+	world_ask(w, fd, "GET logins/ops", "Prefer: wait=20\r\n", NULL);
+	close(fd);
+	fake_evloop_run();
+	assert_int_equal(fake_broker_cancelled(w->broker), 3);
+}
+
+static void
+tells_why_a_login_failed(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "admin");
+	struct answer a;
+
+	/* no code: the POST itself fails */
+	world_ask(w, fd, "POST logins/ops", NULL, NULL);
+	send_failure(w, TB_E_UNREACHED, "cannot reach sso");
+	a = world_read(w, fd);
+	assert_code(&a, 503, "unavailable.upstream");
+	assert_has(&a, "cannot reach sso");
+	/* later */
+	world_ask(w, fd, "POST logins/ops", NULL, NULL);
+	send_code(w);
+	world_read(w, fd);
+	send_failure(w, TB_E_LOGIN, "somebody said no");
+	a = world_ask(w, fd, "GET logins/ops", NULL, NULL);
+	assert_int_equal(a.status, 200);
+	assert_has(&a, "\"state\":\"failed\"");
+	assert_has(&a, "\"detail\":\"somebody said no\"");
+	assert_has(&a, "\"code\":\"human_needed.login\"");
+	/* the provider does not answer at all */
+	world_ask(w, fd, "POST logins/ops", NULL, NULL);
+	fake_evloop_advance(32000);
+	a = world_read(w, fd);
+	assert_code(&a, 503, "unavailable.timeout");
+	assert_int_equal(fake_broker_cancelled(w->broker), 1);
+	/* the broker refuses to begin */
+	fake_broker_refuse_login(w->broker, "one is pending already");
+	a = world_ask(w, fd, "POST logins/ops", NULL, NULL);
+	assert_code(&a, 409, "denied.conflict");
+	assert_has(&a, "one is pending already");
+	close(fd);
+}
+
+static void
+refuses_odd_logins(void **state)
+{
+	static const struct {
+		const char *request, *body;
+		int status;
+		const char *code;
+	} cases[] = {
+		{ "POST logins/nope", NULL, 404, "denied.unknown" },
+		{ "POST logins/ops", "[]", 400, "denied.bad_request" },
+		{ "POST logins/ops", "{\"expect\":1}", 400,
+		    "denied.bad_request" },
+		{ "POST logins/ops", "{\"expect\":\"x\"}", 400,
+		    "denied.bad_request" },
+		{ "POST logins/ops", "{\"expect\":\"=x\"}", 400,
+		    "denied.bad_request" },
+		{ "POST logins/ops", "{\"expect\":\"x=\"}", 400,
+		    "denied.bad_request" },
+		{ "POST logins/ops", "{\"repin\":\"yes\"}", 400,
+		    "denied.bad_request" },
+		{ "POST logins/ops/confirm", "{}", 400, "denied.bad_request" },
+		{ "POST logins/ops/confirm", "{\"confirm\":1}", 400,
+		    "denied.bad_request" },
+		{ "POST logins/ops/confirm", "{\"confirm\":true}", 409,
+		    "denied.conflict" },
+		{ "POST logins/nope/confirm", "{\"confirm\":true}", 404,
+		    "denied.unknown" },
+	};
+	struct world *w = *state;
+	int fd = world_connect(w, "admin");
+	struct answer a;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		a = world_ask(w, fd, cases[i].request, NULL, cases[i].body);
+		assert_code(&a, cases[i].status, cases[i].code);
+		assert_null(fake_broker_login(w->broker));
+	}
+	/* one at a time on a connection */
+	world_ask(w, fd, "POST logins/ops", NULL, NULL);
+	send_code(w);
+	world_read(w, fd);
+	a = world_ask(w, fd, "POST logins/ops", NULL, NULL);
+	assert_code(&a, 409, "denied.conflict");
+	/* and another connection has no say in it */
+	send_claims(w, BROKER_LOGIN_CONFIRM);
+	a = world_once(w, "admin", "POST logins/ops/confirm", NULL,
+	    "{\"confirm\":true}");
+	assert_code(&a, 409, "denied.conflict");
+	assert_int_equal(fake_broker_confirmed(w->broker), -1);
+	close(fd);
+}
+
+static void
+stops_while_somebody_logs_in(void **state)
+{
+	struct world *w = *state;
+	int asking = world_connect(w, "admin");
+	struct answer a;
+
+	world_ask(w, asking, "POST logins/ops", NULL, NULL);
+	serve_stop_accepting(w->serve);
+	a = world_read(w, asking);
+	assert_code(&a, 503, "unavailable.stopping");
+	assert_int_equal(fake_broker_cancelled(w->broker), 1);
+	close(asking);
+}
+
+/* --------------------------------------------------------------------- jobs */
+
+static void
+does_jobs(void **state)
+{
+	static const struct {
+		const char *request, *body, *job, *audit;
+	} cases[] = {
+		{ "DELETE logins/ops", NULL, "logout ops",
+		    "admin ops: logout\n" },
+		{ "DELETE logins/ops?keep_tokens=yes", NULL,
+		    "logout ops keep", "admin ops: logout, tokens kept\n" },
+		{ "POST tokens/t1/rotate", NULL, "rotate t1",
+		    "admin t1: rotate\n" },
+		{ "POST tokens/t1/revoke", NULL, "revoke t1 0",
+		    "admin t1: revoke\n" },
+		{ "POST tokens/t1/revoke", "{}", "revoke t1 0",
+		    "admin t1: revoke\n" },
+		{ "POST tokens/t1/revoke", "{\"generation\":3}",
+		    "revoke t1 3", "admin t1: revoke\n" },
+		{ "POST tokens/t1/import", "{\"token\":\"secret\","
+		    "\"token_id\":\"i\",\"expires_at\":"
+		    "\"2026-11-22T17:20:01Z\"}", "import t1 6 i 1795368001",
+		    "admin t1: import\n" },
+		{ "POST tokens/t1/import", "{\"token\":\"secret\","
+		    "\"expires_at\":\"2026-11-22T17:20:01Z\"}",
+		    "import t1 6 - 1795368001", "admin t1: import\n" },
+	};
+	struct world *w = *state;
+	int fd = world_connect(w, "admin");
+	struct tb_error err = TB_ERROR_INIT;
+	struct answer a;
+	size_t i;
+
+	tb_error_set(&err, TB_E_BADREQ, "it cannot be done");
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		a = world_ask(w, fd, cases[i].request, NULL, cases[i].body);
+		assert_int_equal(a.status, 0);
+		assert_string_equal(fake_broker_job(w->broker), cases[i].job);
+		assert_string_equal(fake_audit_take(), cases[i].audit);
+		assert_true(fake_broker_job_end(w->broker,
+		    json_pack("{s:i}", "revoked", 2), NULL));
+		a = world_read(w, fd);
+		assert_int_equal(a.status, 200);
+		assert_string_equal(answer_body(&a), "{\"revoked\":2}\n");
+		world_ask(w, fd, cases[i].request, NULL, cases[i].body);
+		assert_true(fake_broker_job_end(w->broker, NULL, &err));
+		a = world_read(w, fd);
+		assert_code(&a, 409, "denied.conflict");
+		assert_has(&a, "it cannot be done");
+		fake_audit_take();
+	}
+	close(fd);
+}
+
+static void
+refuses_odd_jobs(void **state)
+{
+	static const struct {
+		const char *request, *body;
+		int status;
+		const char *code;
+	} cases[] = {
+		{ "DELETE logins/nope", NULL, 404, "denied.unknown" },
+		{ "DELETE logins/ops?keep_tokens=no", NULL, 400,
+		    "denied.bad_request" },
+		{ "POST tokens/t9/rotate", NULL, 404, "denied.unknown" },
+		{ "POST tokens/t9/revoke", NULL, 404, "denied.unknown" },
+		{ "POST tokens/t9/import", "{}", 404, "denied.unknown" },
+		{ "POST tokens/t1/rotate", "{}", 400, "denied.bad_request" },
+		{ "POST tokens/t1/revoke", "{\"generation\":0}", 400,
+		    "denied.bad_request" },
+		{ "POST tokens/t1/revoke", "{\"generation\":-1}", 400,
+		    "denied.bad_request" },
+		{ "POST tokens/t1/revoke", "{\"generation\":\"all\"}", 400,
+		    "denied.bad_request" },
+		{ "POST tokens/t1/import", NULL, 400, "denied.bad_request" },
+		{ "POST tokens/t1/import", "{\"token\":\"a b\",\"expires_at\":"
+		    "\"2026-11-22T17:20:01Z\"}", 400, "denied.bad_request" },
+		{ "POST tokens/t1/import", "{\"token\":\"canary\","
+		    "\"expires_at\":\"tomorrow\"}", 400,
+		    "denied.bad_request" },
+		{ "POST tokens/t1/import", "{\"token\":\"canary\"}", 400,
+		    "denied.bad_request" },
+		{ "POST tokens/t1/import", "canary", 400,
+		    "denied.bad_request" },
+	};
+	struct world *w = *state;
+	struct answer a;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		a = world_once(w, "admin", cases[i].request, NULL,
+		    cases[i].body);
+		assert_code(&a, cases[i].status, cases[i].code);
+		assert_null(strstr(a.text, "canary"));
+		assert_string_equal(fake_broker_job(w->broker), "");
+	}
+	assert_string_equal(fake_audit_take(), "");
+}
+
+static void
+does_not_wait_for_ever(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "admin");
+	struct answer a;
+
+	world_ask(w, fd, "POST tokens/t1/rotate", NULL, NULL);
+	fake_evloop_advance(32000);
+	a = world_read(w, fd);
+	assert_code(&a, 503, "unavailable.timeout");
+	assert_has(&a, "the work goes on");
+	assert_false(fake_broker_job_end(w->broker, NULL, NULL));
+	/* an operator who does not wait */
+	world_ask(w, fd, "POST tokens/t1/rotate", NULL, NULL);
+	close(fd);
+	fake_evloop_run();
+	assert_false(fake_broker_job_end(w->broker, NULL, NULL));
+	fd = world_connect(w, "admin");
+	world_ask(w, fd, "POST tokens/t1/rotate", NULL, NULL);
+	serve_stop_accepting(w->serve);
+	a = world_read(w, fd);
+	assert_code(&a, 503, "unavailable.stopping");
+	close(fd);
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_row_has_a_role),
+		T(gives_each_role_its_own),
+		T(tells_its_health),
+		T(tells_the_status),
+		T(never_tells_a_value),
+		T(reloads),
+		T(explains),
+		T(logs_in),
+		T(cancels_with_the_connection),
+		T(tells_why_a_login_failed),
+		T(refuses_odd_logins),
+		T(stops_while_somebody_logs_in),
+		T(does_jobs),
+		T(refuses_odd_jobs),
+		T(does_not_wait_for_ever),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
