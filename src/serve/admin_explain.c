@@ -52,6 +52,7 @@ find_principal(struct session *s, const struct request *rq,
 	struct http1_view pid = route_query(rq, "pid");
 	struct http1_view self = route_query(rq, "self");
 	struct tb_error err = TB_ERROR_INIT;
+	struct problem p;
 	int64_t n;
 
 	if ((pid.s != NULL) == (self.s != NULL) ||
@@ -70,7 +71,10 @@ find_principal(struct session *s, const struct request *rq,
 		return false;
 	}
 	if (peer_of_pid(session_serve(s)->peers, (pid_t)n, who, &err) < 0) {
-		session_refuse(s, PROBLEM_UNKNOWN, err.msg);
+		p = problem_from_error(&err, NULL);
+		if (err.code == TB_E_BADREQ)
+			p.code = PROBLEM_UNKNOWN;
+		session_problem(s, &p);
 		return false;
 	}
 	return true;

@@ -321,11 +321,15 @@ peer_of_pid(struct peer_table *t, pid_t pid, struct principal *out,
 	struct principal who _cleanup_(principal_clear) = PRINCIPAL_INIT;
 	_cleanup_close_ int pidfd = -1;
 
+	errno = ESRCH;
 	if (pid > 0)
 		pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (pidfd < 0)
+	if (pidfd < 0 && errno == ESRCH)
 		return tb_error_set(err, TB_E_BADREQ,
 		    "there is no process %ld", (long)pid);
+	if (pidfd < 0)
+		return tb_error_errno(err, TB_E_IO, errno,
+		    "cannot look at process %ld", (long)pid);
 	if (peer_proc_ids(pid, &who) != PEER_PROC_OK ||
 	    peer_proc_attest(&t->cgroups, pidfd, t->has_peerpidfd ?
 		PRINCIPAL_STRONG : PRINCIPAL_WEAK, &who) != PEER_PROC_OK)

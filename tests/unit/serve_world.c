@@ -7,10 +7,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+
+#include <cmocka.h>
 
 #include "base/log.h"
 #include "base/tb_error.h"
@@ -276,4 +281,17 @@ answer_field(const struct answer *a, const char *name)
 		break;
 	}
 	return value;
+}
+
+void
+answer_must_be(const struct answer *a, int status, const char *code)
+{
+	char want[64];
+
+	snprintf(want, sizeof(want), "\"code\":\"%s\"", code);
+	if (a->status != status || !strstr(a->text, want))
+		fail_msg("not %d %s: %s", status, code, a->text);
+	assert_string_equal(answer_field(a, "Content-Type"),
+	    "application/problem+json");
+	assert_string_equal(answer_field(a, "Cache-Control"), "no-store");
 }

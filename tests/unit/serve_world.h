@@ -66,5 +66,7 @@ struct answer world_once(struct world *w, const char *door,
     const char *request, const char *fields, const char *body);
 /* Is the connection closed by the daemon (and nothing left to read)? */
 bool world_is_closed(struct world *w, int fd);
+/* Fails the test unless it is this status with a problem of this code. */
+void answer_must_be(const struct answer *a, int status, const char *code);
 /* The value of a field, "" when there is none; until the next call. */
 const char *answer_field(const struct answer *a, const char *name);

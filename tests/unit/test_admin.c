@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The admin door: who may do what, device logins, jobs, explain.
+ * The admin door: who may do what, jobs, explain.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,17 +29,6 @@
 #define NOBODY 65534
 #define ADMINS 4001
 #define AUDITORS 4002
-
-static void
-assert_code(const struct answer *a, int status, const char *code)
-{
-	char want[64];
-
-	assert_int_equal(a->status, status);
-	snprintf(want, sizeof(want), "\"code\":\"%s\"", code);
-	if (!strstr(a->text, want))
-		fail_msg("no %s in: %s", want, a->text);
-}
 
 static void
 assert_has(const struct answer *a, const char *part)
@@ -170,11 +159,11 @@ tells_its_health(void **state)
 	assert_string_equal(answer_body(&a), "{\"ok\":true}\n");
 	fake_broker_disk(w->broker, false);
 	a = world_ask(w, fd, "GET health", NULL, NULL);
-	assert_code(&a, 503, "unavailable.disk");
+	answer_must_be(&a, 503, "unavailable.disk");
 	assert_has(&a, "\"detail\":\"disk full\"");
 	serve_stop_accepting(w->serve);
 	a = world_ask(w, fd, "GET health", NULL, NULL);
-	assert_code(&a, 503, "unavailable.stopping");
+	answer_must_be(&a, 503, "unavailable.stopping");
 	close(fd);
 }
 
@@ -193,7 +182,7 @@ tells_the_status(void **state)
 	a = world_once(w, "admin", "GET logins/ops", NULL, NULL);
 	assert_has(&a, "{\"name\":\"ops\",\"state\":\"granted\"}");
 	a = world_once(w, "admin", "GET logins/nope", NULL, NULL);
-	assert_code(&a, 404, "denied.unknown");
+	answer_must_be(&a, 404, "denied.unknown");
 }
 
 static void
@@ -207,7 +196,7 @@ never_tells_a_value(void **state)
 
 	world_ready(w);
 	a = world_once(w, "admin", "GET tokens/t1", NULL, NULL);
-	assert_code(&a, 404, "denied.route");
+	answer_must_be(&a, 404, "denied.route");
 	for (i = 0; i < ARRAY_SIZE(looks); i++) {
 		a = world_once(w, "admin", looks[i], NULL, NULL);
 		assert_int_equal(a.status, 200);
@@ -226,7 +215,7 @@ reloads(void **state)
 	assert_int_equal(w->reloads, 1);
 	w->reload_error = "/etc/x.conf:12: unknown key 'tokns'";
 	a = world_once(w, "admin", "POST reload", NULL, NULL);
-	assert_code(&a, 422, "denied.configuration");
+	answer_must_be(&a, 422, "denied.configuration");
 	assert_has(&a, "/etc/x.conf:12: unknown key 'tokns'");
 	assert_string_equal(fake_audit_take(),
 	    "admin: reload\nadmin: reload, refused\n");
@@ -258,242 +247,16 @@ explains(void **state)
 	assert_has(&a, "\"token\":\"t9\",\"allow\":false");
 	/* 2^22 is above what a Linux system gives out */
 	a = world_once(w, "admin", "GET explain?pid=4194305", NULL, NULL);
-	assert_code(&a, 404, "denied.unknown");
+	answer_must_be(&a, 404, "denied.unknown");
 	a = world_once(w, "admin", "GET explain", NULL, NULL);
-	assert_code(&a, 400, "denied.bad_request");
+	answer_must_be(&a, 400, "denied.bad_request");
 	a = world_once(w, "admin", "GET explain?self=1&pid=1", NULL, NULL);
-	assert_code(&a, 400, "denied.bad_request");
+	answer_must_be(&a, 400, "denied.bad_request");
 	a = world_once(w, "admin", "GET explain?pid=0", NULL, NULL);
-	assert_code(&a, 400, "denied.bad_request");
+	answer_must_be(&a, 400, "denied.bad_request");
 	a = world_once(w, "admin", "GET explain?self=1&door=back", NULL,
 	    NULL);
-	assert_code(&a, 400, "denied.bad_request");
-}
-
-/* ------------------------------------------------------------------- logins */
-
-static void
-send_code(struct world *w)
-{
-	struct broker_login_news news = {
-		.what = BROKER_LOGIN_CODE,
-		.user_code = "WDJB-MJHT",
-		.verification_uri = "https://sso/device",
-		.verification_uri_complete = "https://sso/device?c=WDJB-MJHT",
-		.expires_in_s = 600,
-		.interval_s = 5,
-	};
-
-	fake_broker_news(w->broker, &news);
-}
-
-static void
-send_claims(struct world *w, enum broker_login_what what)
-{
-	json_t *claims = json_pack("{s:s}", "sub", "alice");
-	struct broker_login_news news = { .what = what, .claims = claims };
-
-	fake_broker_news(w->broker, &news);
-	json_decref(claims);
-}
-
-static void
-send_failure(struct world *w, enum tb_errc code, const char *msg)
-{
-	struct tb_error err = TB_ERROR_INIT;
-	struct broker_login_news news = { .what = BROKER_LOGIN_FAILED,
-		.err = &err };
-
-	tb_error_set(&err, code, "%s", msg);
-	fake_broker_news(w->broker, &news);
-}
-
-static void
-logs_in(void **state)
-{
-	struct world *w = *state;
-	int fd = world_connect(w, "admin");
-	struct answer a;
-
-	a = world_ask(w, fd, "POST logins/ops", NULL,
-	    "{\"expect\":\"email=a@b\",\"repin\":true}");
-	assert_int_equal(a.status, 0);
-	assert_string_equal(fake_broker_login(w->broker), "ops email=a@b 1");
-	send_code(w);
-	a = world_read(w, fd);
-	assert_int_equal(a.status, 202);
-	assert_has(&a, "\"state\":\"waiting\"");
-	assert_has(&a, "\"user_code\":\"WDJB-MJHT\"");
-	assert_has(&a, "\"verification_uri\":\"https://sso/device\"");
-	assert_has(&a, "\"expires_in\":600");
-	assert_has(&a, "\"interval\":5");
-	/* nobody else sees the code */
-	a = world_once(w, "admin", "GET logins/ops", NULL, NULL);
-	assert_null(strstr(a.text, "WDJB"));
-	/* nothing new yet */
-	a = world_ask(w, fd, "GET logins/ops", "Prefer: wait=2\r\n", NULL);
-	assert_int_equal(a.status, 0);
-	fake_evloop_advance(2500);
-	a = world_read(w, fd);
-	assert_has(&a, "\"state\":\"waiting\"");
-	/* news that come while somebody waits, and before */
-	world_ask(w, fd, "GET logins/ops", "Prefer: wait=20\r\n", NULL);
-	send_claims(w, BROKER_LOGIN_CONFIRM);
-	a = world_read(w, fd);
-	assert_int_equal(a.status, 200);
-	assert_has(&a, "\"state\":\"confirm\"");
-	assert_has(&a, "\"claims\":{\"sub\":\"alice\"}");
-	a = world_ask(w, fd, "POST logins/ops/confirm", NULL,
-	    "{\"confirm\":true}");
-	assert_int_equal(a.status, 202);
-	assert_int_equal(fake_broker_confirmed(w->broker), 1);
-	send_claims(w, BROKER_LOGIN_DONE);
-	a = world_ask(w, fd, "GET logins/ops", "Prefer: wait=20\r\n", NULL);
-	assert_int_equal(a.status, 200);
-	assert_has(&a, "\"state\":\"granted\"");
-	assert_has(&a, "\"claims\":{\"sub\":\"alice\"}");
-	/* it is told; now it is a login like any other */
-	a = world_ask(w, fd, "GET logins/ops", NULL, NULL);
-	assert_has(&a, "\"name\":\"ops\"");
-	assert_string_equal(fake_audit_take(),
-	    "admin ops: login, new account allowed\n"
-	    "admin ops: login confirmed\n");
-	close(fd);
-	fake_evloop_run();
-	assert_int_equal(fake_broker_cancelled(w->broker), 0);
-}
-
-static void
-cancels_with_the_connection(void **state)
-{
-	struct world *w = *state;
-	int fd = world_connect(w, "admin");
-
-	/* before the code, after it, and while news are waited for */
-	world_ask(w, fd, "POST logins/ops", NULL, NULL);
-	close(fd);
-	fake_evloop_run();
-	assert_int_equal(fake_broker_cancelled(w->broker), 1);
-	fd = world_connect(w, "admin");
-	world_ask(w, fd, "POST logins/ops", NULL, NULL);
-	send_code(w);
-	world_read(w, fd);
-	close(fd);
-	fake_evloop_run();
-	assert_int_equal(fake_broker_cancelled(w->broker), 2);
-	fd = world_connect(w, "admin");
-	world_ask(w, fd, "POST logins/ops", NULL, NULL);
-	send_code(w);
-	world_read(w, fd);
-	world_ask(w, fd, "GET logins/ops", "Prefer: wait=20\r\n", NULL);
-	close(fd);
-	fake_evloop_run();
-	assert_int_equal(fake_broker_cancelled(w->broker), 3);
-}
-
-static void
-tells_why_a_login_failed(void **state)
-{
-	struct world *w = *state;
-	int fd = world_connect(w, "admin");
-	struct answer a;
-
-	/* no code: the POST itself fails */
-	world_ask(w, fd, "POST logins/ops", NULL, NULL);
-	send_failure(w, TB_E_UNREACHED, "cannot reach sso");
-	a = world_read(w, fd);
-	assert_code(&a, 503, "unavailable.upstream");
-	assert_has(&a, "cannot reach sso");
-	/* later */
-	world_ask(w, fd, "POST logins/ops", NULL, NULL);
-	send_code(w);
-	world_read(w, fd);
-	send_failure(w, TB_E_LOGIN, "somebody said no");
-	a = world_ask(w, fd, "GET logins/ops", NULL, NULL);
-	assert_int_equal(a.status, 200);
-	assert_has(&a, "\"state\":\"failed\"");
-	assert_has(&a, "\"detail\":\"somebody said no\"");
-	assert_has(&a, "\"code\":\"human_needed.login\"");
-	/* the provider does not answer at all */
-	world_ask(w, fd, "POST logins/ops", NULL, NULL);
-	fake_evloop_advance(32000);
-	a = world_read(w, fd);
-	assert_code(&a, 503, "unavailable.timeout");
-	assert_int_equal(fake_broker_cancelled(w->broker), 1);
-	/* the broker refuses to begin */
-	fake_broker_refuse_login(w->broker, "one is pending already");
-	a = world_ask(w, fd, "POST logins/ops", NULL, NULL);
-	assert_code(&a, 409, "denied.conflict");
-	assert_has(&a, "one is pending already");
-	close(fd);
-}
-
-static void
-refuses_odd_logins(void **state)
-{
-	static const struct {
-		const char *request, *body;
-		int status;
-		const char *code;
-	} cases[] = {
-		{ "POST logins/nope", NULL, 404, "denied.unknown" },
-		{ "POST logins/ops", "[]", 400, "denied.bad_request" },
-		{ "POST logins/ops", "{\"expect\":1}", 400,
-		    "denied.bad_request" },
-		{ "POST logins/ops", "{\"expect\":\"x\"}", 400,
-		    "denied.bad_request" },
-		{ "POST logins/ops", "{\"expect\":\"=x\"}", 400,
-		    "denied.bad_request" },
-		{ "POST logins/ops", "{\"expect\":\"x=\"}", 400,
-		    "denied.bad_request" },
-		{ "POST logins/ops", "{\"repin\":\"yes\"}", 400,
-		    "denied.bad_request" },
-		{ "POST logins/ops/confirm", "{}", 400, "denied.bad_request" },
-		{ "POST logins/ops/confirm", "{\"confirm\":1}", 400,
-		    "denied.bad_request" },
-		{ "POST logins/ops/confirm", "{\"confirm\":true}", 409,
-		    "denied.conflict" },
-		{ "POST logins/nope/confirm", "{\"confirm\":true}", 404,
-		    "denied.unknown" },
-	};
-	struct world *w = *state;
-	int fd = world_connect(w, "admin");
-	struct answer a;
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		a = world_ask(w, fd, cases[i].request, NULL, cases[i].body);
-		assert_code(&a, cases[i].status, cases[i].code);
-		assert_null(fake_broker_login(w->broker));
-	}
-	/* one at a time on a connection */
-	world_ask(w, fd, "POST logins/ops", NULL, NULL);
-	send_code(w);
-	world_read(w, fd);
-	a = world_ask(w, fd, "POST logins/ops", NULL, NULL);
-	assert_code(&a, 409, "denied.conflict");
-	/* and another connection has no say in it */
-	send_claims(w, BROKER_LOGIN_CONFIRM);
-	a = world_once(w, "admin", "POST logins/ops/confirm", NULL,
-	    "{\"confirm\":true}");
-	assert_code(&a, 409, "denied.conflict");
-	assert_int_equal(fake_broker_confirmed(w->broker), -1);
-	close(fd);
-}
-
-static void
-stops_while_somebody_logs_in(void **state)
-{
-	struct world *w = *state;
-	int asking = world_connect(w, "admin");
-	struct answer a;
-
-	world_ask(w, asking, "POST logins/ops", NULL, NULL);
-	serve_stop_accepting(w->serve);
-	a = world_read(w, asking);
-	assert_code(&a, 503, "unavailable.stopping");
-	assert_int_equal(fake_broker_cancelled(w->broker), 1);
-	close(asking);
+	answer_must_be(&a, 400, "denied.bad_request");
 }
 
 /* --------------------------------------------------------------------- jobs */
@@ -544,7 +307,7 @@ does_jobs(void **state)
 		world_ask(w, fd, cases[i].request, NULL, cases[i].body);
 		assert_true(fake_broker_job_end(w->broker, NULL, &err));
 		a = world_read(w, fd);
-		assert_code(&a, 409, "denied.conflict");
+		answer_must_be(&a, 409, "denied.conflict");
 		assert_has(&a, "it cannot be done");
 		fake_audit_take();
 	}
@@ -590,7 +353,7 @@ refuses_odd_jobs(void **state)
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		a = world_once(w, "admin", cases[i].request, NULL,
 		    cases[i].body);
-		assert_code(&a, cases[i].status, cases[i].code);
+		answer_must_be(&a, cases[i].status, cases[i].code);
 		assert_null(strstr(a.text, "canary"));
 		assert_string_equal(fake_broker_job(w->broker), "");
 	}
@@ -607,7 +370,7 @@ does_not_wait_for_ever(void **state)
 	world_ask(w, fd, "POST tokens/t1/rotate", NULL, NULL);
 	fake_evloop_advance(32000);
 	a = world_read(w, fd);
-	assert_code(&a, 503, "unavailable.timeout");
+	answer_must_be(&a, 503, "unavailable.timeout");
 	assert_has(&a, "the work goes on");
 	assert_false(fake_broker_job_end(w->broker, NULL, NULL));
 	/* an operator who does not wait */
@@ -619,7 +382,7 @@ does_not_wait_for_ever(void **state)
 	world_ask(w, fd, "POST tokens/t1/rotate", NULL, NULL);
 	serve_stop_accepting(w->serve);
 	a = world_read(w, fd);
-	assert_code(&a, 503, "unavailable.stopping");
+	answer_must_be(&a, 503, "unavailable.stopping");
 	close(fd);
 }
 
@@ -635,11 +398,6 @@ main(void)
 		T(never_tells_a_value),
 		T(reloads),
 		T(explains),
-		T(logs_in),
-		T(cancels_with_the_connection),
-		T(tells_why_a_login_failed),
-		T(refuses_odd_logins),
-		T(stops_while_somebody_logs_in),
 		T(does_jobs),
 		T(refuses_odd_jobs),
 		T(does_not_wait_for_ever),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections: what may come over one, from whom, how fast, and how many.
+ * Connections: what may come over one, from whom, and how fast.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,38 +11,18 @@
 #include <string.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "base/tb_error.h"
 #include "fake_audit.h"
-#include "fake_broker.h"
 #include "fake_evloop.h"
-#include "fake_now.h"
-#include "serve/listener.h"
 #include "serve_world.h"
 
 #define SELF "GET /api/v1/self HTTP/1.1\r\nHost: x\r\nX-Tokenbroker: 1\r\n\r\n"
-
-static void
-assert_code(const struct answer *a, int status, const char *code)
-{
-	char want[64];
-
-	assert_int_equal(a->status, status);
-	snprintf(want, sizeof(want), "\"code\":\"%s\"", code);
-	if (!strstr(a->text, want))
-		fail_msg("no %s in: %s", want, a->text);
-	assert_string_equal(answer_field(a, "Content-Type"),
-	    "application/problem+json");
-	assert_string_equal(answer_field(a, "Cache-Control"), "no-store");
-}
 
 static void
 answers_one_request_after_the_other(void **state)
@@ -131,7 +111,7 @@ refuses_malformed_requests_and_closes(void **state)
 		a = world_read(w, fd);
 		assert_int_equal(a.status, cases[i].status);
 		if (cases[i].code) {
-			assert_code(&a, cases[i].status, cases[i].code);
+			answer_must_be(&a, cases[i].status, cases[i].code);
 			assert_string_equal(answer_field(&a, "Connection"),
 			    "close");
 			assert_true(world_is_closed(w, fd));
@@ -159,7 +139,7 @@ lingers_after_a_refusal(void **state)
 		fake_evloop_run();
 	}
 	a = world_read(w, fd);
-	assert_code(&a, 413, "denied.too_large");
+	answer_must_be(&a, 413, "denied.too_large");
 	fake_evloop_advance(4000);
 	assert_int_equal(send(fd, "x", 1, MSG_NOSIGNAL), -1);
 	close(fd);
@@ -174,15 +154,15 @@ wants_the_header_and_no_browser(void **state)
 
 	world_write(fd, "GET /api/v1/self HTTP/1.1\r\nHost: x\r\n\r\n");
 	a = world_read(w, fd);
-	assert_code(&a, 400, "denied.header");
+	answer_must_be(&a, 400, "denied.header");
 	world_write(fd, "GET /api/v1/self HTTP/1.1\r\nHost: x\r\n"
 	    "X-Tokenbroker: yes\r\n\r\n");
 	a = world_read(w, fd);
-	assert_code(&a, 400, "denied.header");
+	answer_must_be(&a, 400, "denied.header");
 	a = world_ask(w, fd, "GET self", "Origin: null\r\n", NULL);
-	assert_code(&a, 403, "denied.browser");
+	answer_must_be(&a, 403, "denied.browser");
 	a = world_ask(w, fd, "GET self", "sec-fetch-site: none\r\n", NULL);
-	assert_code(&a, 403, "denied.browser");
+	answer_must_be(&a, 403, "denied.browser");
 	/* these are not malformed: the connection goes on */
 	assert_int_equal(world_ask(w, fd, "GET self", NULL, NULL).status, 200);
 	close(fd);
@@ -195,32 +175,32 @@ knows_its_addresses(void **state)
 	struct answer a;
 
 	a = world_once(w, "api", "GET nothing", NULL, NULL);
-	assert_code(&a, 404, "denied.route");
+	answer_must_be(&a, 404, "denied.route");
 	a = world_once(w, "api", "GET tokens/", NULL, NULL);
-	assert_code(&a, 404, "denied.route");
+	answer_must_be(&a, 404, "denied.route");
 	a = world_once(w, "api", "GET tokens/a/b/c", NULL, NULL);
-	assert_code(&a, 404, "denied.route");
+	answer_must_be(&a, 404, "denied.route");
 	/* the doors differ */
 	a = world_once(w, "api", "GET health", NULL, NULL);
-	assert_code(&a, 404, "denied.route");
+	answer_must_be(&a, 404, "denied.route");
 	a = world_once(w, "admin", "GET self", NULL, NULL);
-	assert_code(&a, 404, "denied.route");
+	answer_must_be(&a, 404, "denied.route");
 	a = world_once(w, "api", "HEAD tokens/t1", NULL, NULL);
-	assert_code(&a, 405, "denied.method");
+	answer_must_be(&a, 405, "denied.method");
 	assert_string_equal(answer_field(&a, "Allow"), "GET");
 	a = world_once(w, "admin", "PUT logins/ops", NULL, NULL);
 	assert_string_equal(answer_field(&a, "Allow"), "GET, POST, DELETE");
 	a = world_once(w, "api", "GET self?x=1", NULL, NULL);
-	assert_code(&a, 400, "denied.bad_request");
+	answer_must_be(&a, 400, "denied.bad_request");
 	a = world_once(w, "api", "GET tokens/t1?min_valid=1&min_valid=2",
 	    NULL, NULL);
-	assert_code(&a, 400, "denied.bad_request");
+	answer_must_be(&a, 400, "denied.bad_request");
 	a = world_once(w, "api", "GET self", NULL, "{}");
-	assert_code(&a, 400, "denied.bad_request");
+	answer_must_be(&a, 400, "denied.bad_request");
 	a = world_once(w, "api", "GET tokens/a%2fb", NULL, NULL);
-	assert_code(&a, 400, "denied.bad_request");
+	answer_must_be(&a, 400, "denied.bad_request");
 	a = world_once(w, "api", "POST tokens/t1/rejected", NULL, NULL);
-	assert_code(&a, 400, "denied.bad_request");
+	answer_must_be(&a, 400, "denied.bad_request");
 }
 
 static void
@@ -239,7 +219,7 @@ says_continue(void **state)
 	assert_int_equal(world_read(w, fd).status, 0);
 	world_write(fd, "}");
 	a = world_read(w, fd);
-	assert_code(&a, 403, "denied.token");
+	answer_must_be(&a, 403, "denied.token");
 	close(fd);
 }
 
@@ -267,9 +247,9 @@ cuts_who_is_slow(void **state)
 	assert_int_equal(world_read(w, body).status, 0);
 	fake_evloop_advance(2500);
 	a = world_read(w, head);
-	assert_code(&a, 408, "denied.bad_request");
+	answer_must_be(&a, 408, "denied.bad_request");
 	a = world_read(w, body);
-	assert_code(&a, 408, "denied.bad_request");
+	answer_must_be(&a, 408, "denied.bad_request");
 	assert_int_equal(world_read(w, idle).status, 0);
 	fake_evloop_advance(280000);
 	assert_int_equal(world_read(w, idle).status, 0);
@@ -302,68 +282,6 @@ cuts_who_never_reads(void **state)
 	assert_int_equal(send(fd, "x", 1, MSG_NOSIGNAL), -1);
 	assert_int_equal(errno, EPIPE);
 	close(fd);
-}
-
-/* ------------------------------------------------------------------- limits */
-
-static void
-limits_connections(void **state)
-{
-	struct world *w = *state;
-	int fds[4], i;
-	struct answer a;
-
-	w->conf.max_connections_per_uid = 3;
-	for (i = 0; i < 4; i++)
-		fds[i] = world_connect(w, "api");
-	a = world_read(w, fds[3]);
-	assert_code(&a, 503, "unavailable.limit");
-	assert_string_equal(answer_field(&a, "Retry-After"), "1");
-	assert_true(world_is_closed(w, fds[3]));
-	/* one goes, one may come */
-	close(fds[0]);
-	fake_evloop_run();
-	a = world_once(w, "api", "GET self", NULL, NULL);
-	assert_int_equal(a.status, 200);
-	w->conf.max_connections = 2;
-	a = world_once(w, "api", "GET self", NULL, NULL);
-	assert_code(&a, 503, "unavailable.limit");
-	for (i = 1; i < 4; i++)
-		close(fds[i]);
-}
-
-/* Lowers the limit so far that no further descriptor can be had. */
-static void
-answers_with_a_full_table(void **state)
-{
-	struct world *w = *state;
-	struct rlimit old, low;
-	int held[64], n = 0, fd, i, other;
-	struct answer a;
-
-	other = world_connect(w, "api");
-	assert_int_equal(world_ask(w, other, "GET self", NULL, NULL).status,
-	    200);
-	fd = world_connect(w, "api");
-	getrlimit(RLIMIT_NOFILE, &old);
-	low = old;
-	low.rlim_cur = 64;
-	setrlimit(RLIMIT_NOFILE, &low);
-	while (n < 64 && (held[n] = open("/dev/null", O_RDONLY)) >= 0)
-		n++;
-	assert_int_equal(errno, EMFILE);
-	a = world_read(w, fd);
-	assert_code(&a, 503, "unavailable.limit");
-	/* who is in already is served */
-	assert_int_equal(world_ask(w, other, "GET self", NULL, NULL).status,
-	    200);
-	for (i = 0; i < n; i++)
-		close(held[i]);
-	setrlimit(RLIMIT_NOFILE, &old);
-	a = world_once(w, "api", "GET self", NULL, NULL);
-	assert_int_equal(a.status, 200);
-	close(fd);
-	close(other);
 }
 
 /* ------------------------------------------------------------------- senders */
@@ -400,7 +318,7 @@ refuses_who_inherited_the_connection(void **state)
 	assert_int_equal(world_ask(w, fd, "GET self", NULL, NULL).status, 200);
 	in_child(child_asks, fd);
 	a = world_read(w, fd);
-	assert_code(&a, 421, "denied.peer");
+	answer_must_be(&a, 421, "denied.peer");
 	assert_true(world_is_closed(w, fd));
 	assert_string_equal(fake_audit_take(),
 	    "denied: sender is not the connector\n");
@@ -418,7 +336,7 @@ refuses_a_second_sender_within_a_request(void **state)
 	world_write(fd, "GET /api/v1/self HTTP/1.1\r\n");
 	in_child(child_asks, fd);
 	a = world_read(w, fd);
-	assert_code(&a, 421, "denied.peer");
+	answer_must_be(&a, 421, "denied.peer");
 	close(fd);
 }
 
@@ -508,7 +426,7 @@ refuses_after_the_connector_has_exited(void **state)
 	waitpid(pid, &status, 0);
 	world_write(fd, SELF);
 	a = world_read(w, fd);
-	assert_code(&a, 421, "denied.peer");
+	answer_must_be(&a, 421, "denied.peer");
 	close(fd);
 	close(pair[0]);
 	close(pair[1]);
@@ -540,98 +458,12 @@ refuses_descriptors(void **state)
 		assert_int_equal(errno, EPERM);
 	} else {
 		a = world_read(w, fd);
-		assert_code(&a, 421, "denied.peer");
+		answer_must_be(&a, 421, "denied.peer");
 	}
 	/* none of it stayed with us */
 	assert_int_equal(open("/dev/null", O_RDONLY), before);
 	close(before);
 	close(fd);
-}
-
-/* --------------------------------------------------------------- the sockets */
-
-static void
-binds_its_sockets(void **state)
-{
-	struct world *w = *state;
-	char path[128];
-	struct stat st;
-	struct tb_error err = TB_ERROR_INIT;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/api.sock", w->dir);
-	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0666);
-	/* somebody listens */
-	assert_int_equal(listener_bind(path, &err), -1);
-	assert_non_null(strstr(err.msg, "in use"));
-	serve_free(w->serve);
-	w->serve = NULL;
-	assert_int_equal(stat(path, &st), -1);
-	/* one that a crash left is replaced, anything else is not */
-	fd = listener_bind(path, &err);
-	assert_true(fd >= 0);
-	close(fd);
-	assert_int_equal(stat(path, &st), 0);
-	fd = listener_bind(path, &err);
-	assert_true(fd >= 0);
-	close(fd);
-	unlink(path);
-	fd = open(path, O_CREAT | O_WRONLY, 0600);
-	close(fd);
-	assert_int_equal(listener_bind(path, &err), -1);
-	assert_non_null(strstr(err.msg, "is not a socket"));
-	unlink(path);
-	memset(path, 'a', sizeof(path) - 1);
-	path[0] = '/';
-	path[sizeof(path) - 1] = '\0';
-	assert_int_equal(listener_bind(path, &err), -1);
-	assert_non_null(strstr(err.msg, "too long"));
-}
-
-static int
-hand_over(struct world *w, int fd, const char *name, struct tb_error *err)
-{
-	struct serve_env env = { .loop = w->loop, .broker = w->broker,
-		.audit = w->audit };
-	struct serve *s;
-	char pid[16];
-
-	assert_int_equal(dup2(fd, 3), 3);
-	snprintf(pid, sizeof(pid), "%d", getpid());
-	setenv("LISTEN_PID", pid, 1);
-	setenv("LISTEN_FDS", "1", 1);
-	setenv("LISTEN_FDNAMES", name, 1);
-	s = serve_new(&env, &w->conf, err);
-	if (s)
-		serve_free(s);
-	/* taken or not, it is closed by now: keep its place */
-	assert_int_equal(fcntl(3, F_GETFD), -1);
-	assert_int_equal(dup2(2, 3), 3);
-	return s ? 0 : -1;
-}
-
-static void
-takes_sockets_by_name(void **state)
-{
-	struct world *w = *state;
-	struct tb_error err = TB_ERROR_INIT;
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/x.sock", w->dir);
-	fd = listener_bind(path, &err);
-	assert_int_equal(hand_over(w, fd, "api", &err), 0);
-	assert_int_equal(hand_over(w, fd, "credential", &err), -1);
-	assert_non_null(strstr(err.msg, "not supported by this version"));
-	assert_int_equal(hand_over(w, fd, "backdoor", &err), -1);
-	assert_non_null(strstr(err.msg, "must be api or admin"));
-	close(fd);
-	fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	assert_int_equal(hand_over(w, fd, "api", &err), -1);
-	assert_non_null(strstr(err.msg, "not a listening AF_UNIX"));
-	close(fd);
-	unlink(path);
 }
 
 int
@@ -649,19 +481,12 @@ main(void)
 		T(says_continue),
 		T(cuts_who_is_slow),
 		T(cuts_who_never_reads),
-		T(limits_connections),
-		T(answers_with_a_full_table),
 		T(refuses_who_inherited_the_connection),
 		T(refuses_a_second_sender_within_a_request),
 		T(refuses_who_is_dead_at_accept),
 		T(refuses_after_the_connector_has_exited),
 		T(refuses_descriptors),
-		T(binds_its_sockets),
-		T(takes_sockets_by_name),
 	};
 
-	/* for takes_sockets_by_name: nobody else may use it */
-	if (dup2(2, 3) != 3)
-		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Releases and their records: nothing before its record, every one judged
+ * again behind it, and what did not leave is not noted as sent.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/now.h"
+#include "base/util.h"
+#include "fake_audit.h"
+#include "fake_broker.h"
+#include "fake_evloop.h"
+#include "serve_world.h"
+
+#define VALUE_1 "the-value-1"
+#define VALUE_2 "the-value-2"
+
+static void
+assert_audit(const char *want)
+{
+	assert_string_equal(fake_audit_take(), want);
+}
+
+static void
+set_2(struct world *w)
+{
+	fake_broker_set(w->broker, "t1", VALUE_2, 2, now_real_s() + 7200);
+}
+
+static void
+releases_nothing_before_its_record(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api");
+	struct answer a;
+
+	fake_audit_strict(w->audit, true);
+	world_ready(w);
+	fake_audit_hold(true);
+	assert_int_equal(world_ask(w, fd, "GET tokens/t1", NULL, NULL).status,
+	    0);
+	assert_audit("authorised t1/1 c:1\n");
+	fake_evloop_advance(5000);
+	assert_int_equal(world_read(w, fd).status, 0);
+	fake_audit_hold(false);
+	a = world_read(w, fd);
+	assert_int_equal(a.status, 200);
+	assert_non_null(strstr(a.text, VALUE_1));
+	assert_audit("sent t1/1 c:1\n");
+	close(fd);
+}
+
+static void
+withholds_without_a_record(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api");
+	struct answer a;
+
+	fake_audit_strict(w->audit, true);
+	world_ready(w);
+	fake_audit_fail();
+	a = world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	answer_must_be(&a, 503, "unavailable.audit");
+	assert_null(strstr(a.text, VALUE_1));
+	assert_audit("authorised t1/1 c:1\n"
+	    "withheld t1/1: no durable record\n");
+	/* a disk that does not answer */
+	fake_audit_hold(true);
+	world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	fake_evloop_advance(32000);
+	a = world_read(w, fd);
+	answer_must_be(&a, 503, "unavailable.audit");
+	assert_audit("authorised t1/1 c:1\n"
+	    "withheld t1/1: no durable record in time\n");
+	fake_audit_hold(false);
+	fake_evloop_run();
+	assert_int_equal(world_read(w, fd).status, 0);
+	close(fd);
+}
+
+static void
+withholds_from_who_went_away(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api");
+
+	fake_audit_strict(w->audit, true);
+	world_ready(w);
+	fake_audit_hold(true);
+	world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	close(fd);
+	fake_evloop_run();
+	assert_audit("authorised t1/1 c:1\n"
+	    "withheld t1/1: client went away\n");
+	assert_int_equal(fake_audit_pending(), 0);
+	fake_audit_hold(false);
+	fake_evloop_run();
+	assert_audit("");
+	/* at the end of the daemon as well */
+	fd = world_connect(w, "api");
+	fake_audit_hold(true);
+	world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	serve_stop_accepting(w->serve);
+	serve_free(w->serve);
+	w->serve = NULL;
+	assert_audit("authorised t1/1 c:1\n"
+	    "withheld t1/1: client went away\n");
+	close(fd);
+}
+
+static void
+answers_who_only_closed_its_writing_side(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api");
+	struct answer a;
+
+	fake_audit_strict(w->audit, true);
+	world_ready(w);
+	fake_audit_hold(true);
+	world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	shutdown(fd, SHUT_WR);
+	fake_evloop_run();
+	fake_audit_hold(false);
+	a = world_read(w, fd);
+	assert_int_equal(a.status, 200);
+	assert_string_equal(answer_field(&a, "Connection"), "close");
+	assert_true(world_is_closed(w, fd));
+	close(fd);
+	/* and when it goes away then, that is noticed */
+	fd = world_connect(w, "api");
+	fake_audit_hold(true);
+	world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	shutdown(fd, SHUT_WR);
+	fake_evloop_run();
+	assert_int_equal(fake_audit_pending(), 1);
+	close(fd);
+	fake_evloop_run();
+	assert_int_equal(fake_audit_pending(), 0);
+}
+
+static void
+judges_again_at_the_last_gate(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api");
+	struct answer a;
+
+	fake_audit_strict(w->audit, true);
+	world_ready(w);
+	fake_audit_hold(true);
+	world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	world_no_rules(w);
+	fake_audit_hold(false);
+	a = world_read(w, fd);
+	answer_must_be(&a, 403, "denied.token");
+	assert_audit("authorised t1/1 c:1\nwithheld t1/1: rule changed\n"
+	    "denied t1: no rule matches\n");
+	/* a newer value needs a record of its own */
+	world_ready(w);
+	fake_audit_hold(true);
+	world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	set_2(w);
+	fake_audit_hold(false);
+	a = world_read(w, fd);
+	assert_int_equal(a.status, 200);
+	assert_non_null(strstr(a.text, VALUE_2));
+	assert_audit("authorised t1/1 c:1\nwithheld t1/1: superseded\n"
+	    "authorised t1/2 c:1\nsent t1/2 c:1\n");
+	/* revoked meanwhile */
+	fake_audit_hold(true);
+	world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	fake_broker_unset(w->broker, "t1");
+	fake_audit_hold(false);
+	a = world_read(w, fd);
+	answer_must_be(&a, 503, "unavailable.timeout");
+	assert_audit("authorised t1/2 c:1\n"
+	    "withheld t1/2: no longer valid\n");
+	close(fd);
+}
+
+static void
+refuses_pipelining_while_it_waits(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api");
+	struct answer a;
+
+	fake_audit_strict(w->audit, true);
+	world_ready(w);
+	fake_audit_hold(true);
+	world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	a = world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	answer_must_be(&a, 400, "denied.bad_request");
+	assert_audit("authorised t1/1 c:1\n"
+	    "withheld t1/1: client went away\n");
+	fake_audit_hold(false);
+	fake_evloop_run();
+	assert_true(world_is_closed(w, fd));
+	close(fd);
+}
+
+/* The client does not read: nothing counts as sent before it left. */
+static void
+notes_what_did_not_leave(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api"), i, small = 1;
+	const char *audit, *last;
+
+	world_ready(w);
+	fake_evloop_run();
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	for (i = 0; i < 20000; i++) {
+		fake_audit_take();
+		world_send(fd, "GET tokens/t1", NULL, NULL);
+		fake_evloop_run();
+		audit = fake_audit_take();
+		if (!strstr(audit, "sent"))
+			break;
+	}
+	assert_string_equal(audit, "authorised t1/1 c:1\n");
+	fake_evloop_advance(12000);
+	last = fake_audit_take();
+	assert_string_equal(last, "withheld t1/1: client does not read\n");
+	close(fd);
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+	static const struct CMUnitTest tests[] = {
+		T(releases_nothing_before_its_record),
+		T(withholds_without_a_record),
+		T(withholds_from_who_went_away),
+		T(answers_who_only_closed_its_writing_side),
+		T(judges_again_at_the_last_gate),
+		T(refuses_pipelining_while_it_waits),
+		T(notes_what_did_not_leave),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
