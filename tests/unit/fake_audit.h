@@ -23,5 +23,5 @@ void fake_audit_hold(bool hold);
 void fake_audit_fail(void);
 /* Strict records that nobody was told about yet. */
 unsigned fake_audit_pending(void);
-/* Who stood in the last record (a copy of the pid), and what for. */
+/* The request id of the last record, "" when it had none. */
 const char *fake_audit_last_request(void);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -18,8 +19,13 @@
 
 #include <cmocka.h>
 
+#include "base/tb_error.h"
 #include "fake_audit.h"
 #include "fake_evloop.h"
+#include "serve/api.h"
+#include "serve/peer.h"
+#include "serve/serve_int.h"
+#include "serve/session.h"
 #include "serve_world.h"
 
 #define SELF "GET /api/v1/self HTTP/1.1\r\nHost: x\r\nX-Tokenbroker: 1\r\n\r\n"
@@ -432,38 +438,69 @@ refuses_after_the_connector_has_exited(void **state)
 	close(pair[1]);
 }
 
-static void
-refuses_descriptors(void **state)
+/* One descriptor beside a whole request. -1: the kernel refused. */
+static ssize_t
+send_descriptor(int fd)
 {
-	struct world *w = *state;
-	int fd = world_connect(w, "api"), before;
 	char control[CMSG_SPACE(sizeof(int))] = "";
 	struct iovec iov = { (void *)(uintptr_t)SELF, strlen(SELF) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
 		.msg_control = control, .msg_controllen = sizeof(control) };
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-	struct answer a;
-	ssize_t n;
 
-	fake_evloop_run();
-	before = open("/dev/null", O_RDONLY);
-	close(before);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	n = sendmsg(fd, &msg, 0);
-	if (n < 0) {
-		/* the kernel refuses it for us (SO_PASSRIGHTS, Linux 6.16) */
+	return sendmsg(fd, &msg, 0);
+}
+
+static unsigned
+open_descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void
+refuses_descriptors(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api"), pair[2], on = 1;
+	struct tb_error err = TB_ERROR_INIT;
+	struct peer *peer;
+	struct answer a;
+	unsigned before;
+
+	fake_evloop_run();
+	/* since Linux 6.16 the kernel does it for us (SO_PASSRIGHTS) */
+	if (send_descriptor(fd) < 0) {
 		assert_int_equal(errno, EPERM);
 	} else {
 		a = world_read(w, fd);
 		answer_must_be(&a, 421, "denied.peer");
 	}
-	/* none of it stayed with us */
-	assert_int_equal(open("/dev/null", O_RDONLY), before);
-	close(before);
 	close(fd);
+	fake_evloop_run();
+	/* without that: none of it stays with us */
+	before = open_descriptors();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0,
+	    pair), 0);
+	setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	assert_int_equal(peer_attest(w->serve->peers, pair[0], &peer, &err),
+	    PEER_OK);
+	session_start(w->serve->sessions, &api_door, pair[0], peer);
+	assert_int_equal(send_descriptor(pair[1]), strlen(SELF));
+	a = world_read(w, pair[1]);
+	answer_must_be(&a, 421, "denied.peer");
+	close(pair[1]);
+	fake_evloop_run();
+	assert_int_equal(open_descriptors(), before);
 }
 
 int
