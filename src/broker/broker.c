@@ -102,6 +102,12 @@ broker_may_mint(struct broker *b, struct tb_error *err)
 	return 0;
 }
 
+void
+broker_did_not_mint(struct broker *b)
+{
+	b->mint_credit += 1; /* too much is cut off at the next taking */
+}
+
 uint64_t
 broker_serial(struct broker *b)
 {
@@ -414,7 +420,7 @@ broker_apply_tokens(struct broker *b, const struct conf *conf,
 	for (size_t i = 0; i < n_old; i++) {
 		if (!old[i])
 			continue;
-		token_stop(old[i]);
+		token_park(old[i]);
 		b->parked_tokens[b->n_parked_tokens++] = old[i];
 	}
 	free(old);
@@ -441,6 +447,8 @@ broker_apply(struct broker *b, const struct conf *conf, struct idp **idps)
 		login_activate(b->logins[i]);
 	for (size_t i = 0; i < n; i++)
 		token_activate(fresh[i]);
+	for (size_t i = 0; i < b->n_tokens; i++)
+		token_look_at_grant(b->tokens[i]);
 }
 
 struct broker *
@@ -496,13 +504,26 @@ broker_reconfigure(struct broker *b, const struct conf *conf,
 }
 
 static void
-broker_free_all(struct token **tokens, size_t n_tokens, struct login **logins,
-    size_t n_logins)
+tokens_stop(struct token **tokens, size_t n)
 {
-	for (size_t i = 0; i < n_tokens; i++)
+	for (size_t i = 0; i < n; i++) {
+		if (tokens[i])
+			token_stop(tokens[i]);
+	}
+}
+
+static void
+tokens_free(struct token **tokens, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
 		token_free(tokens[i]);
 	free(tokens);
-	for (size_t i = 0; i < n_logins; i++)
+}
+
+static void
+logins_free(struct login **logins, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
 		login_free(logins[i]);
 	free(logins);
 }
@@ -514,11 +535,13 @@ broker_free(struct broker *b)
 		return;
 	broker_jobs_free(b);
 	/* tokens pay for tokens: all stop before the first is freed */
-	for (size_t i = 0; i < b->n_tokens; i++)
-		token_stop(b->tokens[i]);
-	broker_free_all(b->tokens, b->n_tokens, b->logins, b->n_logins);
-	broker_free_all(b->parked_tokens, b->n_parked_tokens,
-	    b->parked_logins, b->n_parked_logins);
+	tokens_stop(b->tokens, b->n_tokens);
+	tokens_stop(b->parked_tokens, b->n_parked_tokens);
+	tokens_free(b->tokens, b->n_tokens);
+	tokens_free(b->parked_tokens, b->n_parked_tokens);
+	b->n_tokens = 0; /* a login that ends tells no token */
+	logins_free(b->logins, b->n_logins);
+	logins_free(b->parked_logins, b->n_parked_logins);
 	for (size_t i = 0; i < b->n_unclaimed; i++) {
 		secret_clear(&b->unclaimed[i].plain);
 		free(b->unclaimed[i].kind);

@@ -72,7 +72,8 @@ typedef void broker_waiter_fn(void *arg, const struct broker_view *view,
 
 /* Waits for a generation newer than `newer_than` (0: any) that is valid for
  * min_valid_s; starts a mint when none is under way and newer_than is 0. A
- * watch (newer_than != 0) starts nothing. No time-out of its own. */
+ * watch (newer_than != 0) starts one only when there is no value at all. No
+ * time-out of its own. */
 struct broker_waiter *broker_wait(struct broker *b, const char *name,
     uint64_t newer_than, int64_t min_valid_s, broker_waiter_fn *fn, void *arg);
 void broker_wait_cancel(struct broker_waiter **w); /* *w may be NULL */

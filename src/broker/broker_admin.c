@@ -227,6 +227,12 @@ logout_next_pass(struct broker_job *j)
 		logout_revoke_tokens(j, false);
 		break;
 	default:
+		if (login_get_state(l) == LOGIN_REVOKING) {
+			tb_error_set(&j->error, TB_E_BADREQ, "somebody else is "
+			    "logging this login out already");
+			loop_task_post(&j->failing);
+			return;
+		}
 		login_revoke(l, logout_on_grant_revoked, j);
 		break;
 	}

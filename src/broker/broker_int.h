@@ -20,6 +20,8 @@ struct token *broker_token(struct broker *b, const char *name);
 
 /* Takes one from the hourly quota of mints; TB_E_LIMIT when it is used up. */
 int broker_may_mint(struct broker *b, struct tb_error *err);
+/* Gives it back: nothing reached the service. */
+void broker_did_not_mint(struct broker *b);
 /* A number that was never given before in this process: render key. */
 uint64_t broker_serial(struct broker *b);
 void broker_count_mint(struct broker *b, bool ok);

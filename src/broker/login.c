@@ -161,6 +161,9 @@ login_enter(struct login *l, enum login_state state)
 {
 	if (state == l->state)
 		return;
+	/* while a human logs in, the renewal of the old grant is not shown */
+	if (l->attempt && (state == LOGIN_GRANTED || state == LOGIN_REFRESHING))
+		return;
 	if (state == LOGIN_REFRESHING || l->state == LOGIN_REFRESHING)
 		log_debug("login", "%s: %s -> %s", login_name(l),
 		    login_state_name(l->state), login_state_name(state));
@@ -169,7 +172,7 @@ login_enter(struct login *l, enum login_state state)
 		    login_state_name(l->state), login_state_name(state));
 	l->state = state;
 	if (state == LOGIN_GRANTED || state == LOGIN_HUMAN_NEEDED ||
-	    state == LOGIN_EMPTY)
+	    state == LOGIN_EMPTY || state == LOGIN_REVOKING)
 		l->env.changed(l->env.arg, l);
 }
 
@@ -212,6 +215,9 @@ login_need_human(struct login *l, const char *why)
 	loop_timer_stop(&l->keep_alive);
 	if (!l->attempt)
 		login_enter(l, LOGIN_HUMAN_NEEDED);
+	else
+		l->env.changed(l->env.arg, l);
+	login_answer_soon(l); /* a reload may wait */
 }
 
 void
@@ -270,6 +276,7 @@ login_on_revoked(void *arg, const struct tb_error *err)
 	str_set(&l->grant.human_needed, NULL);
 	login_save(l, NULL, NULL);
 	login_enter(l, LOGIN_EMPTY);
+	login_answer_soon(l); /* a reload may wait */
 	if (fn)
 		fn(l->revoked_arg, err);
 }

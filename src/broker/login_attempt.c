@@ -29,6 +29,7 @@ struct broker_login_watch {
 	void *arg;
 	char *expect_claim, *expect_value;
 	bool repin;
+	bool asked; /* whether this is the right account: no answer yet */
 	int64_t started_at, expires_at;
 
 	struct discover *discover;
@@ -99,6 +100,8 @@ attempt_give_back(struct broker_login_watch *w)
 static void
 attempt_restore_state(struct login *l)
 {
+	if (l->unsaved) /* the old one was rotated and is not on disk yet */
+		loop_timer_set(&l->save_again, 0);
 	l->state = LOGIN_WAITING; /* so that login_activate sees a change */
 	login_activate(l);
 	login_answer_soon(l);
@@ -173,6 +176,7 @@ attempt_on_saved(void *arg, const struct tb_error *err)
 		attempt_fail(w, &why);
 		return;
 	}
+	l->unsaved = false;
 	grant_clear(&l->grant);
 	l->grant = w->grant; /* moved */
 	w->grant = (struct grant)GRANT_INIT;
@@ -195,6 +199,7 @@ attempt_bind(struct broker_login_watch *w)
 {
 	struct login *l = w->login;
 	struct grant *g = &w->grant;
+	bool unsaved;
 
 	str_set(&g->issuer, l->idp->conf->issuer ? l->idp->conf->issuer : "");
 	str_set(&g->client_id, l->idp->conf->client_id);
@@ -203,8 +208,10 @@ attempt_bind(struct broker_login_watch *w)
 	grant_take(g, &w->fresh, now_real_s());
 	g->granted_at = now_real_s();
 	/* A refresh of the old grant must not write over the new one. */
-	login_refresh_stop(l);
 	l->binding = true;
+	unsaved = l->unsaved || (l->saving && l->grant.redeeming == 0);
+	login_refresh_stop(l);
+	l->unsaved = unsaved;
 	w->saving = login_save_grant(l, g, attempt_on_saved, w);
 }
 
@@ -286,6 +293,7 @@ attempt_on_identity(void *arg, json_t *claims, const struct tb_error *err)
 	    w->expect_claim) {
 		attempt_pin(w);
 	} else {
+		w->asked = true;
 		login_enter(w->login, LOGIN_CONFIRM);
 		news.claims = w->claims;
 		w->fn(w->arg, &news);
@@ -386,6 +394,7 @@ login_begin(struct login *l, const struct broker_login_request *req,
 		    "try again in a moment", login_name(l));
 		return NULL;
 	}
+	login_take_next_conf(l);
 	w = xnew(struct broker_login_watch);
 	w->login = l;
 	loop_task_init(&w->failing, l->env.loop, attempt_on_failing, w);
@@ -408,8 +417,9 @@ login_begin(struct login *l, const struct broker_login_request *req,
 void
 broker_login_confirm(struct broker_login_watch *w, bool yes)
 {
-	if (w->login->state != LOGIN_CONFIRM)
+	if (!w->asked)
 		return;
+	w->asked = false; /* a second answer is none */
 	if (yes) {
 		attempt_pin(w);
 		return;

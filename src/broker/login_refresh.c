@@ -103,12 +103,34 @@ login_was_renewed_for(const struct login *l, const struct login_bearer *b)
 	    login_access_is_good(l, 0);
 }
 
+static struct login_bearer *
+login_next_good(const struct login *l)
+{
+	struct login_bearer *b;
+
+	TAILQ_FOREACH(b, &l->askers, link) {
+		if (login_access_is_good(l, b->min_valid_s) ||
+		    login_was_renewed_for(l, b))
+			return b;
+	}
+	return NULL;
+}
+
+/* Whoever the present token is good enough for, whatever others hope for. */
+static void
+login_answer_good(struct login *l)
+{
+	struct login_bearer *b;
+
+	while ((b = login_next_good(l)))
+		login_answer_one(l, b, NULL);
+}
+
 static void
 login_on_answer(void *arg)
 {
 	struct login *l = arg;
 	struct tb_error err = TB_ERROR_INIT;
-	struct login_bearer *b;
 
 	if (login_is_busy(l))
 		return; /* its end posts this task again */
@@ -118,13 +140,8 @@ login_on_answer(void *arg)
 		login_askers_fail(l, &err);
 		return;
 	}
-	while ((b = TAILQ_FIRST(&l->askers))) {
-		if (!login_access_is_good(l, b->min_valid_s) &&
-		    !login_was_renewed_for(l, b))
-			break;
-		login_answer_one(l, b, NULL);
-	}
-	if (!b || login_is_busy(l))
+	login_answer_good(l);
+	if (TAILQ_EMPTY(&l->askers) || login_is_busy(l))
 		return;
 	if (now_boot_ms() < l->not_before_ms) {
 		err = l->last_error;
@@ -409,7 +426,9 @@ login_retry_later(struct login *l, const struct tb_error *err)
 	login_audit(l, AUDIT_REFRESH_FAILED, tb_error_name(err->code));
 	login_enter(l, LOGIN_GRANTED);
 	loop_timer_set(&l->keep_alive, delay);
+	login_answer_good(l);
 	login_askers_fail(l, &l->last_error);
+	login_answer_soon(l); /* a reload may wait */
 }
 
 /* Which failures leave the refresh token certainly unspent? */
@@ -423,12 +442,10 @@ login_refresh_failed(struct login *l, const struct tb_error *err)
 		return;
 	case TB_E_UNREACHED: /* never left this host: as before the attempt */
 	case TB_E_CONFIG:    /* nor this process: a key file is missing, say */
+	case TB_E_BUSY:      /* answered: not now */
+	case TB_E_UPSTREAM:  /* answered: not like this */
+		/* an earlier attempt that was never answered still counts */
 		l->grant.redeeming--;
-		login_save(l, NULL, NULL);
-		break;
-	case TB_E_BUSY:     /* answered: not now */
-	case TB_E_UPSTREAM: /* answered: not like this */
-		l->grant.redeeming = 0;
 		login_save(l, NULL, NULL);
 		break;
 	case TB_OK:
@@ -451,6 +468,7 @@ login_on_keep_alive(void *arg)
 {
 	struct login *l = arg;
 
+	login_take_next_conf(l);
 	if (!login_is_usable(l) || login_is_busy(l) || l->attempt ||
 	    l->state != LOGIN_GRANTED)
 		return;

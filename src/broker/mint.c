@@ -33,6 +33,7 @@ struct mint {
 	struct writer_item *saving;
 	struct backend_call *call;
 	struct intent *intent; /* not NULL: its record is on disk */
+	bool called;           /* a request may have reached the service */
 	bool again;            /* the one retry after 401 is used */
 	mint_done_fn *done;
 	void *arg;
@@ -96,6 +97,8 @@ mint_fail(struct mint *m, bool uncertain, const struct tb_error *err)
 	else if (m->intent)
 		store_delete(m->env.store, "intent", record, NULL, NULL);
 	broker_count_mint(m->env.broker, false);
+	if (!m->called)
+		broker_did_not_mint(m->env.broker);
 	m->done(m->arg, NULL, &open, err);
 	intent_free(open);
 	mint_free(m);
@@ -104,7 +107,10 @@ mint_fail(struct mint *m, bool uncertain, const struct tb_error *err)
 static void
 mint_succeed(struct mint *m, struct backend_run *run)
 {
-	struct mint_result r = { .expires_at = run->expires_at };
+	struct mint_result r = {
+		.expires_at = run->expires_at,
+		.tc = m->tc,
+	};
 	struct intent *none = NULL;
 
 	secret_move(&r.value, &run->token);
@@ -129,6 +135,7 @@ mint_on_called(void *arg, struct backend_run *run, const struct tb_error *err)
 	struct mint *m = arg;
 
 	m->call = NULL;
+	m->called |= !err || err->code != TB_E_UNREACHED;
 	if (!err) {
 		mint_succeed(m, run);
 	} else if (run->unauthorized && !m->again) {
@@ -239,4 +246,21 @@ mint_cancel(struct mint **mp)
 
 	if (m)
 		mint_free(m);
+}
+
+struct intent *
+mint_abandon(struct mint **mp)
+{
+	struct mint *m = STEAL(*mp);
+	struct intent *open = NULL;
+	char *record _cleanup_free_ = m ? mint_record(m) : NULL;
+
+	if (!m)
+		return NULL;
+	if (m->call)
+		open = STEAL(m->intent);
+	else if (m->intent)
+		store_delete(m->env.store, "intent", record, NULL, NULL);
+	mint_free(m);
+	return open;
 }

@@ -15,6 +15,8 @@ struct mint_result {
 	struct secret value; /* may be moved */
 	char *id;            /* upstream id or NULL; may be moved */
 	int64_t expires_at;
+	/* what it was made for: a reload may have changed it since. Borrowed */
+	const struct token_conf *tc;
 	char nonce[INTENT_NONCE_LEN + 1]; /* "" without write-ahead */
 };
 
@@ -29,3 +31,6 @@ struct mint *mint_start(const struct token_env *env, const struct conf *conf,
     const struct token_conf *tc, uint64_t generation, int64_t min_valid_s,
     mint_done_fn *done, void *arg);
 void mint_cancel(struct mint **m);
+/* As cancel, but this process goes on: when the call has left, gives the
+ * intent to settle, else NULL and no record stays. *m may be NULL. */
+struct intent *mint_abandon(struct mint **m);

@@ -15,6 +15,7 @@ struct payer {
 	struct login_bearer *login;
 	struct broker_waiter *token;
 	struct loop_task nothing;
+	struct tb_error gone; /* TB_OK: none is needed */
 	payer_done_fn *done;
 	void *arg;
 };
@@ -50,6 +51,9 @@ payer_on_token(void *arg, const struct broker_view *view,
 	p->token = NULL;
 	if (err) {
 		why = *err;
+		/* the payer went away, not what it pays for */
+		if (why.code == TB_E_BADREQ)
+			why.code = TB_E_UNREACHED;
 		tb_error_wrap(&why, "the management token that pays");
 		payer_end(p, NULL, 0, &why);
 	} else {
@@ -61,8 +65,38 @@ static void
 payer_on_nothing(void *arg)
 {
 	static const struct secret none = SECRET_INIT;
+	struct payer *p = arg;
+	struct tb_error gone = p->gone;
 
-	payer_end(arg, &none, 0, NULL);
+	if (gone.code)
+		payer_end(p, NULL, 0, &gone);
+	else
+		payer_end(p, &none, 0, NULL);
+}
+
+/* An operation lives on with the configuration it began with, and a reload
+ * may have removed who paid then. */
+static void
+payer_find(struct payer *p, const struct token_env *env,
+    const struct backend_conf *backend, int64_t min_valid_s)
+{
+	struct login *l = backend->login ? broker_login(env->broker,
+	    backend->login) : NULL;
+
+	if (l)
+		p->login = login_bearer_start(l, min_valid_s, payer_on_login,
+		    p);
+	else if (backend->login)
+		tb_error_set(&p->gone, TB_E_UNREACHED, "login '%s', which paid, "
+		    "is not configured any more", backend->login);
+	else if (!backend->management_token)
+		return;
+	else if (broker_has_token(env->broker, backend->management_token))
+		p->token = broker_wait(env->broker, backend->management_token,
+		    0, 0, payer_on_token, p);
+	else
+		tb_error_set(&p->gone, TB_E_UNREACHED, "token '%s', which paid, "
+		    "is not configured any more", backend->management_token);
 }
 
 struct payer *
@@ -74,13 +108,8 @@ payer_start(const struct token_env *env, const struct backend_conf *backend,
 	p->done = done;
 	p->arg = arg;
 	loop_task_init(&p->nothing, env->loop, payer_on_nothing, p);
-	if (backend->login)
-		p->login = login_bearer_start(broker_login(env->broker,
-		    backend->login), min_valid_s, payer_on_login, p);
-	else if (backend->management_token)
-		p->token = broker_wait(env->broker, backend->management_token,
-		    0, 0, payer_on_token, p);
-	else
+	payer_find(p, env, backend, min_valid_s);
+	if (!p->login && !p->token)
 		loop_task_post(&p->nothing);
 	return p;
 }
@@ -104,10 +133,12 @@ payer_refused(const struct token_env *env, const struct backend_conf *backend,
 {
 	unsigned char sha[SHA256_DIGEST_LENGTH];
 	struct broker_view view;
+	struct login *l;
 
 	if (backend->login) {
-		login_bearer_refused(broker_login(env->broker, backend->login),
-		    bearer);
+		l = broker_login(env->broker, backend->login);
+		if (l)
+			login_bearer_refused(l, bearer);
 	} else if (backend->management_token && broker_get(env->broker,
 	    backend->management_token, 0, &view)) {
 		SHA256((const unsigned char *)secret_reveal(bearer),

@@ -37,6 +37,9 @@ struct settle {
 	char **found; /* ids to revoke */
 	size_t n_found;
 	unsigned n_revoked, n_lists;
+	int64_t over_ms;   /* boot time: a list begun later is the last */
+	int64_t listed_ms; /* when the present one was begun */
+	bool revoked_now;  /* found in it: must be seen gone */
 	bool unsettled;
 	struct tb_error last_error;
 	settle_done_fn *done;
@@ -101,11 +104,12 @@ settle_wait(struct settle *s)
 	    s->last_error.retry_after_ms));
 }
 
-/* A list has been walked through. */
+/* A list has been walked through. What counts is when it was asked for: a
+ * service may commit while its answer is under way. */
 static void
-settle_listed(struct settle *s, int64_t listed_at)
+settle_listed(struct settle *s)
 {
-	if (listed_at < settle_over_at(s))
+	if (s->listed_ms < s->over_ms || s->revoked_now)
 		settle_wait(s);
 	else
 		settle_end(s, s->n_revoked ? "orphan revoked" :
@@ -127,6 +131,7 @@ settle_on_revoked(void *arg, struct backend_run *run,
 		return;
 	}
 	s->n_revoked++;
+	s->revoked_now = true;
 	log_warn("mint", "%s: revoked an orphan of generation %" PRIu64
 	    " that a lost reply had left behind", s->tc->name,
 	    s->intent->generation);
@@ -139,8 +144,7 @@ settle_revoke_next(struct settle *s)
 	struct backend_run run = { .verb = BACKEND_REVOKE };
 
 	if (s->n_found == 0) {
-		/* look again soon: revocation must be seen to hold */
-		settle_listed(s, now_real_s());
+		settle_listed(s);
 		return;
 	}
 	run.token_id = s->found[--s->n_found];
@@ -200,8 +204,43 @@ settle_on_timer(void *arg)
 	}
 	while (s->n_found > 0) /* left from a revocation that failed */
 		free(s->found[--s->n_found]);
+	s->listed_ms = now_boot_ms();
+	s->revoked_now = false;
 	s->op = upstream_start(&s->env, s->conf, s->tc, &run,
 	    settle_on_listed, s);
+}
+
+static bool
+settle_can_look(const struct settle *s)
+{
+	unsigned need = BACKEND_CAN_LIST | BACKEND_CAN_REVOKE;
+	unsigned caps = s->tc->backend->ops->caps(s->tc->backend,
+	    &s->tc->recipe);
+
+	return (caps & need) == need &&
+	    streq(s->intent->backend, s->tc->backend->name);
+}
+
+static void
+settle_begin(struct settle *s)
+{
+	int64_t left_s = settle_over_at(s) - now_real_s();
+
+	s->unsettled = !settle_can_look(s);
+	if (s->unsettled) {
+		log_warn("mint", "%s: generation %" PRIu64 " may exist at '%s' "
+		    "without anybody holding it, and this backend cannot look "
+		    "or revoke; search there for a token described with %s",
+		    s->tc->name, s->intent->generation, s->intent->backend,
+		    s->intent->nonce);
+		settle_audit(s, "unsettled");
+		loop_timer_set(&s->timer, 0);
+		return;
+	}
+	/* steps of the clock do not shorten it from here on */
+	left_s = MAX2(MIN2(left_s, s->conf->settle_time_ms / 1000), 0);
+	s->over_ms = now_boot_ms() + left_s * 1000;
+	settle_wait(s);
 }
 
 struct settle *
@@ -210,8 +249,6 @@ settle_start(const struct token_env *env, const struct conf *conf,
     void *arg)
 {
 	struct settle *s = xnew(struct settle);
-	unsigned need = BACKEND_CAN_LIST | BACKEND_CAN_REVOKE;
-	unsigned caps = tc->backend->ops->caps(tc->backend, &tc->recipe);
 
 	s->env = *env;
 	s->conf = conf_ref(conf);
@@ -221,21 +258,25 @@ settle_start(const struct token_env *env, const struct conf *conf,
 	s->arg = arg;
 	s->backoff = (struct backoff)BACKOFF_INIT(SETTLE_FIRST_MS,
 	    SETTLE_CAP_MS);
-	s->unsettled = (caps & need) != need ||
-	    !streq(intent->backend, tc->backend->name);
 	loop_timer_init(&s->timer, env->loop, settle_on_timer, s);
-	if (s->unsettled) {
-		log_warn("mint", "%s: generation %" PRIu64 " may exist at '%s' "
-		    "without anybody holding it, and this backend cannot look "
-		    "or revoke; search there for a token described with %s",
-		    tc->name, intent->generation, intent->backend,
-		    intent->nonce);
-		settle_audit(s, "unsettled");
-		loop_timer_set(&s->timer, 0);
-	} else {
-		settle_wait(s);
-	}
+	settle_begin(s);
 	return s;
+}
+
+void
+settle_set_conf(struct settle *s, const struct conf *conf,
+    const struct token_conf *tc)
+{
+	if (!streq(s->intent->backend, tc->backend->name))
+		return;
+	conf_ref(conf);
+	conf_unref(s->conf);
+	s->conf = conf;
+	s->tc = tc;
+	if (s->unsettled != !settle_can_look(s)) {
+		upstream_cancel(&s->op);
+		settle_begin(s);
+	}
 }
 
 void

@@ -22,6 +22,10 @@ typedef void settle_done_fn(void *arg, struct settle *s);
 struct settle *settle_start(const struct token_env *env,
     const struct conf *conf, const struct token_conf *tc,
     struct intent *intent, settle_done_fn *done, void *arg);
+/* After a reload: by the new configuration, where that still has the backend
+ * the intent names; else by the one it began with, as long as that pays. */
+void settle_set_conf(struct settle *s, const struct conf *conf,
+    const struct token_conf *tc);
 /* Leaves the record: settling goes on at the next start. */
 void settle_cancel(struct settle **s);
 

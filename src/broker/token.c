@@ -38,6 +38,7 @@ token_new(const struct token_env *env, const struct conf *conf,
 	TAILQ_INIT(&t->gens);
 	TAILQ_INIT(&t->settlings);
 	TAILQ_INIT(&t->revokings);
+	TAILQ_INIT(&t->batches);
 	loop_timer_init(&t->plan, env->loop, token_on_plan, t);
 	token_waiters_init(t);
 	token_mint_init(t);
@@ -51,6 +52,14 @@ token_stop(struct token *t)
 	token_revoke_stop(t);
 	token_waiters_orphan(t);
 	loop_timer_stop(&t->plan);
+}
+
+void
+token_park(struct token *t)
+{
+	t->parked = true;
+	token_mint_park(t);
+	token_waiters_orphan(t);
 }
 
 void
@@ -80,6 +89,10 @@ token_set_conf(struct token *t, const struct conf *conf,
 	t->tc = tc;
 	free(t->recipe);
 	t->recipe = generation_recipe(tc);
+	t->parked = false;
+	if (t->probing && !streq(t->probing->backend, tc->backend->name))
+		token_probe_stop(t);
+	token_settle_by(t, conf, tc);
 	/* what failed by the old configuration may be tried at once */
 	t->not_before_ms = 0;
 	backoff_reset(&t->backoff);
@@ -242,11 +255,8 @@ token_drop_generation(struct token *t, struct generation *g)
 	TAILQ_REMOVE(&t->gens, g, link);
 	if (t->current == g)
 		t->current = NULL;
-	if (t->probing == g) {
-		upstream_cancel(&t->probe);
-		loop_timer_stop(&t->probe_timer);
-		t->probing = NULL;
-	}
+	if (t->probing == g)
+		token_probe_stop(t);
 	if (t->checking == g) {
 		upstream_cancel(&t->check);
 		t->checking = NULL;
@@ -300,7 +310,7 @@ token_may_renew(const struct token *t)
 	unsigned caps = t->tc->backend->ops->caps(t->tc->backend,
 	    &t->tc->recipe);
 
-	return !(caps & BACKEND_NO_MINT);
+	return !t->parked && !(caps & BACKEND_NO_MINT);
 }
 
 /* Is the current generation to be replaced now? */
@@ -415,21 +425,20 @@ token_activate(struct token *t)
 			token_resume_probe(t, g);
 		newest = false;
 	}
-	if (token_login(t))
-		token_login_changed(t, token_login(t));
+	token_login_changed(t, broker_payer_login(t->env.broker,
+	    t->tc->backend));
 	token_choose_current(t);
 	t->used = true;
 	token_on_plan(t);
 }
 
 void
-token_login_changed(struct token *t, struct login *l)
+token_look_at_grant(struct token *t)
 {
+	struct login *l = broker_payer_login(t->env.broker, t->tc->backend);
 	bool was = t->withheld;
 
-	if (l != token_login(t))
-		return;
-	t->withheld = t->tc->on_grant_loss == TOKEN_LOSS_WITHHOLD &&
+	t->withheld = t->tc->on_grant_loss == TOKEN_LOSS_WITHHOLD && l &&
 	    !login_is_usable(l);
 	if (t->withheld != was) {
 		log_info("token", "%s: %s", t->tc->name, t->withheld ?
@@ -437,14 +446,23 @@ token_login_changed(struct token *t, struct login *l)
 		    "released again");
 		t->serial = broker_serial(t->env.broker);
 	}
+	token_answer_soon(t);
+}
+
+void
+token_login_changed(struct token *t, struct login *l)
+{
+	if (!l || l != broker_payer_login(t->env.broker, t->tc->backend))
+		return;
+	token_look_at_grant(t);
 	if (login_is_usable(l)) {
 		t->not_before_ms = 0;
 		backoff_reset(&t->backoff);
 		t->last_error = (struct tb_error)TB_ERROR_INIT;
 		if (token_renewal_is_due(t) || token_is_wanted(t))
 			token_mint_now(t);
+		token_make_plan(t);
 	}
-	token_answer_soon(t);
 }
 
 /* -------------------------------------------------------------- status */

@@ -54,10 +54,15 @@ struct broker_waiter *token_wait(struct token *t, uint64_t newer_than,
     int64_t min_valid_s, broker_waiter_fn *fn, void *arg);
 bool token_rejected(struct token *t, uint64_t generation,
     const unsigned char sha256[32]);
-/* Cancels what is in flight and tells those who wait; the records stay, and
- * token_set_conf with token_activate bring it back. Needed before any token or
- * login is freed, because they pay for each other. */
+/* Cancels what is in flight and tells those who wait; the records stay. Needed
+ * before any token or login is freed, because they pay for each other. */
 void token_stop(struct token *t);
+/* A reload took it out of the configuration: those who wait are told, nothing
+ * new is made. What was minted or is to be revoked is still stored, settled and
+ * revoked. token_set_conf with token_activate bring it back. */
+void token_park(struct token *t);
+/* After a reload: is what was minted on the grant still to be released? */
+void token_look_at_grant(struct token *t);
 /* The payer's login changed: a mint that failed for it may go now. */
 void token_login_changed(struct token *t, struct login *l);
 void token_clock_stepped(struct token *t);

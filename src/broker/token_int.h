@@ -49,6 +49,9 @@ struct revoking {
 };
 TAILQ_HEAD(revokings, revoking);
 
+struct revoke_batch;
+TAILQ_HEAD(revoke_batches, revoke_batch);
+
 struct token {
 	struct token_env env;
 	const struct conf *conf; /* referenced */
@@ -60,6 +63,7 @@ struct token {
 	struct generation *current; /* what is released */
 	uint64_t serial;
 	bool withheld; /* grant lost and on_grant_loss = withhold */
+	bool parked;   /* not configured now: nothing new is made */
 	bool used;     /* released since the current one became ready */
 
 	struct broker_waiters waiters;
@@ -87,6 +91,7 @@ struct token {
 
 	struct settlings settlings;
 	struct revokings revokings;
+	struct revoke_batches batches;
 	uint64_t n_mints, n_failures;
 };
 
@@ -115,6 +120,10 @@ bool token_is_wanted(const struct token *t);
 /* token_mint.c */
 void token_mint_init(struct token *t);
 void token_mint_stop(struct token *t);
+void token_mint_park(struct token *t);
+void token_probe_stop(struct token *t);
+void token_settle_by(struct token *t, const struct conf *conf,
+    const struct token_conf *tc);
 void token_mint_now(struct token *t);
 void token_resume_probe(struct token *t, struct generation *g);
 void token_settle(struct token *t, struct intent *intent);
@@ -122,4 +131,8 @@ void token_settle(struct token *t, struct intent *intent);
 /* token_revoke.c */
 void token_revoke_resume(struct token *t, struct generation *g);
 void token_revoke_stop(struct token *t);
+/* What was under way when all were to be revoked has come (g), has failed, or
+ * may have been made (err). True: g is being revoked, or is freed already. */
+bool token_revoke_late(struct token *t, struct generation *g,
+    const struct tb_error *err);
 void token_revoke_forget(struct token *t, struct generation *g);

@@ -60,8 +60,11 @@ token_retry_later(struct token *t, const struct tb_error *err)
 	t->last_error_at = now_real_s();
 	t->n_failures++;
 	if (err->code == TB_E_LOGIN) {
-		/* waiting does not help: the login's return starts it again */
+		/* waiting does not help: the login's return starts it again,
+		 * or, where a token pays, a look now and then */
 		t->not_before_ms = 0;
+		if (!token_login(t))
+			loop_timer_set(&t->retry, delay);
 		log_warn("token", "%s: cannot be minted: %s", t->tc->name,
 		    err->msg);
 	} else {
@@ -110,26 +113,29 @@ token_on_minted(void *arg, struct mint_result *r, struct intent **open,
 {
 	struct token *t = arg;
 	struct generation *g;
-	struct login *l = broker_payer_login(t->env.broker, t->tc->backend);
+	struct login *l;
+	bool uncertain = err && *open;
 
 	t->mint = NULL;
 	if (err) {
 		if (*open)
 			token_settle(t, STEAL(*open));
+		token_revoke_late(t, NULL, uncertain ? err : NULL);
 		token_retry_later(t, err);
 		return;
 	}
+	l = broker_payer_login(t->env.broker, r->tc->backend);
 	g = generation_new(t->last_number);
 	generation_set_value(g, t->env.seal, &r->value);
 	g->id = STEAL(r->id);
 	g->nonce = r->nonce[0] ? xstrdup(r->nonce) : NULL;
-	g->backend = xstrdup(t->tc->backend->name);
+	g->backend = xstrdup(r->tc->backend->name);
 	g->login = xstrdup0(l ? login_name(l) : NULL);
 	g->human = xstrdup0(l ? login_human(l) : NULL);
-	g->recipe = xstrdup(t->recipe);
+	g->recipe = generation_recipe(r->tc);
 	g->minted_at = now_real_s();
 	g->expires_at = r->expires_at ? r->expires_at :
-	    g->minted_at + t->tc->lifetime_ms / 1000;
+	    g->minted_at + r->tc->lifetime_ms / 1000;
 	if (g->expires_at <= g->minted_at)
 		g->expires_at = g->minted_at + UNKNOWN_LIFE_S;
 	g->state = GENERATION_PROBING;
@@ -143,7 +149,7 @@ token_mint_now(struct token *t)
 	struct tb_error err = TB_ERROR_INIT;
 	int64_t min_valid = 0;
 
-	if (t->mint || t->fresh || t->probing ||
+	if (t->parked || t->mint || t->fresh || t->probing ||
 	    now_boot_ms() < t->not_before_ms)
 		return;
 	if (token_caps(t) & BACKEND_NO_MINT) {
@@ -205,6 +211,8 @@ token_on_saved(void *arg, const struct tb_error *err)
 	log_info("token", "%s: generation %" PRIu64 " %s at '%s'%s%s",
 	    t->tc->name, g->number, g->imported ? "imported" : "minted",
 	    g->backend, g->id ? ", id " : "", g->id ? g->id : "");
+	if (token_revoke_late(t, g, NULL))
+		return;
 	if (g->state == GENERATION_READY)
 		token_choose_current(t);
 	else
@@ -319,10 +327,24 @@ token_on_probe_timer(void *arg)
 }
 
 void
+token_probe_stop(struct token *t)
+{
+	upstream_cancel(&t->probe);
+	loop_timer_stop(&t->probe_timer);
+	t->probing = NULL;
+}
+
+void
 token_resume_probe(struct token *t, struct generation *g)
 {
 	bool look = t->tc->probe && (token_caps(t) & BACKEND_CAN_PROBE);
 
+	/* minted by an older configuration: no other service is shown it, and
+	 * it is not released */
+	if (t->parked || !streq(g->backend, t->tc->backend->name)) {
+		token_choose_current(t);
+		return;
+	}
 	t->probing = g;
 	t->probe_since_ms = now_boot_ms();
 	backoff_reset(&t->probe_backoff);
@@ -372,6 +394,7 @@ token_rejected(struct token *t, uint64_t generation,
 	if (!g || memcmp(g->sha256, sha256, sizeof(g->sha256)) != 0)
 		return false;
 	if (g->state != GENERATION_READY || t->check ||
+	    !streq(g->backend, t->tc->backend->name) ||
 	    !(token_caps(t) & BACKEND_CAN_PROBE) ||
 	    (g->checked_ms && now - g->checked_ms < CHECK_INTERVAL_MS))
 		return true;
@@ -422,6 +445,36 @@ token_mint_init(struct token *t)
 	    MINT_BACKOFF_CAP_MS);
 	t->probe_backoff = (struct backoff)BACKOFF_INIT(PROBE_BACKOFF_BASE_MS,
 	    PROBE_BACKOFF_CAP_MS);
+}
+
+void
+token_settle_by(struct token *t, const struct conf *conf,
+    const struct token_conf *tc)
+{
+	struct settling *s;
+
+	TAILQ_FOREACH(s, &t->settlings, link)
+		settle_set_conf(s->op, conf, tc);
+}
+
+/* A value that is being stored goes on being stored. */
+void
+token_mint_park(struct token *t)
+{
+	struct tb_error gone = TB_ERROR_INIT;
+	struct intent *open = t->mint ? mint_abandon(&t->mint) : NULL;
+
+	if (open)
+		token_settle(t, open);
+	if (!t->fresh) {
+		tb_error_set(&gone, TB_E_CANCELLED, "the token was taken out "
+		    "of the configuration while it was minted");
+		token_revoke_late(t, NULL, open ? &gone : NULL);
+		loop_timer_stop(&t->retry);
+	}
+	token_probe_stop(t);
+	upstream_cancel(&t->check);
+	t->checking = NULL;
 }
 
 void

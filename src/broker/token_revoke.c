@@ -17,6 +17,9 @@
 
 /* Somebody waits for the first outcome of each. */
 struct revoke_batch {
+	TAILQ_ENTRY(revoke_batch) link;
+	struct token *token;
+	bool late; /* one is open for a mint that is under way */
 	unsigned open, revoked, local_only, failed;
 	struct tb_error last;
 	token_revoked_fn *fn;
@@ -31,6 +34,7 @@ batch_on_task(void *arg)
 {
 	struct revoke_batch *b = arg;
 
+	TAILQ_REMOVE(&b->token->batches, b, link);
 	b->fn(b->arg, b->revoked, b->local_only, b->failed,
 	    b->failed ? &b->last : NULL);
 	free(b);
@@ -139,8 +143,13 @@ token_add_revoking(struct token *t, struct generation *g)
 void
 token_revoke_resume(struct token *t, struct generation *g)
 {
-	struct revoking *r = token_add_revoking(t, g);
+	struct revoking *r;
 
+	TAILQ_FOREACH(r, &t->revokings, link) {
+		if (r->generation == g) /* went on while it was parked */
+			return;
+	}
+	r = token_add_revoking(t, g);
 	if (token_can_revoke(t, g))
 		loop_timer_set(&r->timer, backoff_next(&r->backoff, 0));
 	else
@@ -155,10 +164,11 @@ token_revoke_one(struct token *t, struct generation *g, const char *why,
 
 	if (g->state == GENERATION_REVOKING)
 		return;
-	if (t->probing == g) {
-		upstream_cancel(&t->probe);
-		loop_timer_stop(&t->probe_timer);
-		t->probing = NULL;
+	if (t->probing == g)
+		token_probe_stop(t);
+	if (t->checking == g) { /* its outcome would overwrite the state */
+		upstream_cancel(&t->check);
+		t->checking = NULL;
 	}
 	g->state = GENERATION_REVOKING;
 	token_save_generation(t, g, NULL, NULL, NULL);
@@ -181,8 +191,10 @@ token_revoke(struct token *t, uint64_t generation, const char *why,
 	struct revoke_batch *b = xnew(struct revoke_batch);
 	struct generation *g, *next;
 
+	b->token = t;
 	b->fn = fn;
 	b->arg = arg;
+	TAILQ_INSERT_TAIL(&t->batches, b, link);
 	b->open = 1; /* so that it cannot end while it is being filled */
 	loop_task_init(&b->task, t->env.loop, batch_on_task, b);
 	for (g = TAILQ_FIRST(&t->gens); g; g = next) {
@@ -190,8 +202,38 @@ token_revoke(struct token *t, uint64_t generation, const char *why,
 		if (generation == 0 || g->number == generation)
 			token_revoke_one(t, g, why, b);
 	}
+	if (generation == 0 && (t->mint || t->fresh)) {
+		b->late = true;
+		b->open++;
+	}
 	token_choose_current(t);
 	batch_settled_one(b);
+}
+
+bool
+token_revoke_late(struct token *t, struct generation *g,
+    const struct tb_error *err)
+{
+	struct revoke_batch *b;
+	bool taken = false;
+
+	TAILQ_FOREACH(b, &t->batches, link) {
+		if (!b->late)
+			continue;
+		b->late = false;
+		if (err) {
+			b->failed++;
+			b->last = *err;
+		} else if (g && !taken) {
+			token_revoke_one(t, g, "minted while all were revoked",
+			    b);
+			taken = true;
+		}
+		batch_settled_one(b);
+	}
+	if (taken)
+		token_choose_current(t);
+	return taken;
 }
 
 /* The generation goes away (expired, dropped): nothing left to revoke. */
@@ -217,12 +259,13 @@ void
 token_revoke_stop(struct token *t)
 {
 	struct revoking *r;
+	struct revoke_batch *b;
 
-	while ((r = TAILQ_FIRST(&t->revokings))) {
-		if (r->batch && --r->batch->open == 0) {
-			loop_task_cancel(&r->batch->task);
-			free(r->batch);
-		}
+	while ((r = TAILQ_FIRST(&t->revokings)))
 		revoking_free(r);
+	while ((b = TAILQ_FIRST(&t->batches))) {
+		TAILQ_REMOVE(&t->batches, b, link);
+		loop_task_cancel(&b->task);
+		free(b);
 	}
 }

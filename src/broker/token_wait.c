@@ -49,7 +49,10 @@ token_get(struct token *t, int64_t min_valid_s, struct broker_view *view)
 	if (!t->current || t->withheld ||
 	    t->current->expires_at - now_real_s() <= min_valid_s)
 		return false;
-	t->used = true;
+	if (!t->used) {
+		t->used = true;
+		token_make_plan(t); /* its renewal may be overdue */
+	}
 	token_fill_view(t, view);
 	return true;
 }
@@ -66,13 +69,20 @@ waiter_is_satisfied(const struct token *t, const struct broker_waiter *w)
 	    now - g->minted_at < JUST_MINTED_S;
 }
 
+/* A watch starts nothing while there is a value: renewal replaces that. */
+static bool
+waiter_wants(const struct token *t, const struct broker_waiter *w)
+{
+	return (w->starts || !t->current) && !waiter_is_satisfied(t, w);
+}
+
 bool
 token_is_wanted(const struct token *t)
 {
 	struct broker_waiter *w;
 
 	TAILQ_FOREACH(w, &t->waiters, link) {
-		if (w->starts && !waiter_is_satisfied(t, w))
+		if (waiter_wants(t, w))
 			return true;
 	}
 	return false;
@@ -104,8 +114,7 @@ waiter_next(struct token *t, bool satisfied)
 	struct broker_waiter *w;
 
 	TAILQ_FOREACH(w, &t->waiters, link) {
-		if (satisfied ? waiter_is_satisfied(t, w) :
-		    w->starts && !waiter_is_satisfied(t, w))
+		if (satisfied ? waiter_is_satisfied(t, w) : waiter_wants(t, w))
 			return w;
 	}
 	return NULL;
