@@ -239,6 +239,13 @@ mint_start(const struct token_env *env, const struct conf *conf,
 	return m;
 }
 
+const struct conf *
+mint_conf(const struct mint *m, const struct token_conf **tc)
+{
+	*tc = m->tc;
+	return m->conf;
+}
+
 void
 mint_cancel(struct mint **mp)
 {

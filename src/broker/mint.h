@@ -30,6 +30,10 @@ typedef void mint_done_fn(void *arg, struct mint_result *r,
 struct mint *mint_start(const struct token_env *env, const struct conf *conf,
     const struct token_conf *tc, uint64_t generation, int64_t min_valid_s,
     mint_done_fn *done, void *arg);
+/* By which configuration it mints; borrowed from it, to the end of done. */
+const struct conf *mint_conf(const struct mint *m,
+    const struct token_conf **tc);
+
 void mint_cancel(struct mint **m);
 /* As cancel, but this process goes on: when the call has left, gives the
  * intent to settle, else NULL and no record stays. *m may be NULL. */

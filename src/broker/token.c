@@ -243,7 +243,7 @@ token_restore_intent(struct token *t, const char *record,
 	log_warn("token", "%s: the mint of generation %" PRIu64 " was "
 	    "interrupted; looking for what it may have left", t->tc->name,
 	    i->generation);
-	token_settle(t, i);
+	token_settle(t, i, t->conf, t->tc);
 }
 
 void

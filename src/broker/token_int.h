@@ -126,7 +126,9 @@ void token_settle_by(struct token *t, const struct conf *conf,
     const struct token_conf *tc);
 void token_mint_now(struct token *t);
 void token_resume_probe(struct token *t, struct generation *g);
-void token_settle(struct token *t, struct intent *intent);
+/* conf and tc are those it was begun with. */
+void token_settle(struct token *t, struct intent *intent,
+    const struct conf *conf, const struct token_conf *tc);
 
 /* token_revoke.c */
 void token_revoke_resume(struct token *t, struct generation *g);

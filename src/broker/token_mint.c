@@ -115,11 +115,13 @@ token_on_minted(void *arg, struct mint_result *r, struct intent **open,
 	struct generation *g;
 	struct login *l;
 	bool uncertain = err && *open;
+	const struct token_conf *tc;
+	const struct conf *conf = mint_conf(t->mint, &tc);
 
 	t->mint = NULL;
 	if (err) {
 		if (*open)
-			token_settle(t, STEAL(*open));
+			token_settle(t, STEAL(*open), conf, tc);
 		token_revoke_late(t, NULL, uncertain ? err : NULL);
 		token_retry_later(t, err);
 		return;
@@ -424,14 +426,15 @@ token_on_settled(void *arg, struct settle *op)
 }
 
 void
-token_settle(struct token *t, struct intent *intent)
+token_settle(struct token *t, struct intent *intent,
+    const struct conf *conf, const struct token_conf *tc)
 {
 	struct settling *s = xnew(struct settling);
 
 	s->token = t;
 	TAILQ_INSERT_TAIL(&t->settlings, s, link);
-	s->op = settle_start(&t->env, t->conf, t->tc, intent,
-	    token_on_settled, s);
+	s->op = settle_start(&t->env, conf, tc, intent, token_on_settled, s);
+	settle_set_conf(s->op, t->conf, t->tc);
 }
 
 /* ------------------------------------------------------------ life cycle */
@@ -462,10 +465,14 @@ void
 token_mint_park(struct token *t)
 {
 	struct tb_error gone = TB_ERROR_INIT;
-	struct intent *open = t->mint ? mint_abandon(&t->mint) : NULL;
+	const struct token_conf *tc = NULL;
+	const struct conf *conf = t->mint ? conf_ref(mint_conf(t->mint, &tc)) :
+	    NULL;
+	struct intent *open = mint_abandon(&t->mint);
 
 	if (open)
-		token_settle(t, open);
+		token_settle(t, open, conf, tc);
+	conf_unref(conf);
 	if (!t->fresh) {
 		tb_error_set(&gone, TB_E_CANCELLED, "the token was taken out "
 		    "of the configuration while it was minted");

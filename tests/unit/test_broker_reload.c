@@ -150,6 +150,26 @@ test_mint_of_another_backend_is_not_released(void **state)
 	assert_string_equal(h.value, "apiv1_new");
 }
 
+/* P2: its reply is lost after the reload, and it is looked for where it was
+ * asked for. */
+static void
+test_mint_of_another_backend_is_settled(void **state)
+{
+	struct world *w = *state;
+	struct heard h = { .answers = 0 };
+
+	world_ask(w, "db", &h);
+	fake_loop_run_pending();
+	heard_clear(&h);
+	reload(w, "prod", "prod2");
+	fake_http_push_error_for("/tokens", TB_E_TRANSIENT, "lost");
+	for (int i = 0; i < 20; i++)
+		fake_http_push_json_for("/tokens", 200, "[]");
+	fake_loop_advance(HOUR_MS);
+	assert_true(world_count("GET", "/tokens") > 3);
+	assert_null(fake_state_record("intent", "db.1"));
+}
+
 /* P2: a token leaves the configuration while its mint is under way. */
 static void
 test_removed_while_minting_is_settled(void **state)
@@ -476,6 +496,7 @@ main(void)
 		T(test_payer_renamed_while_settling),
 		T(test_mint_across_a_reload_keeps_its_recipe),
 		T(test_mint_of_another_backend_is_not_released),
+		T(test_mint_of_another_backend_is_settled),
 		T(test_removed_while_minting_is_settled),
 		T(test_removed_while_storing_comes_back),
 		T(test_removed_while_revoking_is_answered),
