@@ -239,7 +239,10 @@ dispatch(struct session *s, const struct http1 *h, const char *buf)
 {
 	s->request_id = session_set_next_id(s->set);
 	s->minor = h->minor;
-	s->keep_alive = h->keep_alive && !s->set->serve->stopping;
+	/* Nothing takes HEAD. Its refusal has a body, which such a client does
+	 * not read: nothing may follow on this connection. */
+	s->keep_alive = h->keep_alive && !s->set->serve->stopping &&
+	    h->method != HTTP1_HEAD;
 	s->lingers = false;
 	route_dispatch(s, h, buf);
 }

@@ -230,6 +230,17 @@ def test_header_is_required(ready):
     assert ready.api.request("tokens", headers={"Origin": "http://evil.example"}).status == 403
 
 
+def test_head_ends_the_connection(ready):
+    """No route takes it, and a client that does not read the refusal's body must not find it before the next answer."""
+    import socket
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(str(ready.api.path))
+    sock.send(b"HEAD /api/v1/tokens/db HTTP/1.1\r\nHost: x\r\nX-Tokenbroker: 1\r\n\r\n")
+    answer = sock.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 405 ") and b"Connection: close" in answer, answer
+    sock.close()
+
+
 def test_min_valid(ready):
     assert ready.token("db?min_valid=60").status == 200
     too_much = ready.token("db?min_valid=999999")
