@@ -252,6 +252,8 @@ broker_logout(struct broker *b, const char *login, bool keep_tokens,
 		return job_refuse(j, "this login is being logged out already",
 		    login);
 	j->login = xstrdup(login);
+	if (!keep_tokens)
+		login_leave(l);
 	j->pass = keep_tokens ? 2 : 0;
 	logout_next_pass(j);
 	return j;

@@ -270,6 +270,7 @@ login_on_revoked(void *arg, const struct tb_error *err)
 	struct login *l = arg;
 	login_revoked_fn *fn = l->revoked;
 
+	l->leaving = false;
 	l->revoke = NULL;
 	l->revoked = NULL;
 	grant_forget_tokens(&l->grant);
@@ -279,6 +280,18 @@ login_on_revoked(void *arg, const struct tb_error *err)
 	login_answer_soon(l); /* a reload may wait */
 	if (fn)
 		fn(l->revoked_arg, err);
+}
+
+void
+login_leave(struct login *l)
+{
+	l->leaving = true;
+}
+
+bool
+login_is_leaving(const struct login *l)
+{
+	return l->leaving;
 }
 
 void

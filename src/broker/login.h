@@ -83,6 +83,10 @@ struct broker_login_watch *login_begin(struct login *l,
     const struct broker_login_request *req, broker_login_fn *fn, void *arg,
     struct tb_error *err);
 
+/* A logout has begun: what was minted is being revoked, with this login's
+ * own bearer, and nothing new is to be minted on it until the grant is gone. */
+void login_leave(struct login *l);
+bool login_is_leaving(const struct login *l);
 /* Revokes the grant upstream (errors are told, the local copy goes anyway). */
 typedef void login_revoked_fn(void *arg, const struct tb_error *err);
 void login_revoke(struct login *l, login_revoked_fn *fn, void *arg);

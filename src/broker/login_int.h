@@ -64,6 +64,7 @@ struct login {
 	struct revoke *giveback; /* a grant nobody wanted */
 
 	/* handing back */
+	bool leaving;
 	struct revoke *revoke;
 	login_revoked_fn *revoked;
 	void *revoked_arg;

@@ -150,6 +150,7 @@ token_mint_now(struct token *t)
 {
 	struct tb_error err = TB_ERROR_INIT;
 	int64_t min_valid = 0;
+	struct login *l;
 
 	if (t->parked || t->mint || t->fresh || t->probing ||
 	    now_boot_ms() < t->not_before_ms)
@@ -158,6 +159,13 @@ token_mint_now(struct token *t)
 		tb_error_set(&err, TB_E_LOGIN, "token '%s' is made by hand; "
 		    "run: tokenbrokerctl import %s", t->tc->name, t->tc->name);
 		token_waiters_fail(t, &err);
+		return;
+	}
+	l = broker_payer_login(t->env.broker, t->tc->backend);
+	if (l && login_is_leaving(l)) {
+		tb_error_set(&err, TB_E_LOGIN, "login '%s' is being logged "
+		    "out", login_name(l));
+		token_retry_later(t, &err);
 		return;
 	}
 	if (token_is_capped(t)) {
