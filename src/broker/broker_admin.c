@@ -158,6 +158,9 @@ broker_revoke(struct broker *b, const char *token, uint64_t generation,
 
 	if (!t)
 		return job_unknown_token(j, token);
+	if (generation && !token_has_generation(t, generation))
+		return job_refuse(j, "there is no such generation of the token",
+		    token);
 	token_revoke(t, generation, "revoked by an operator", revoke_on_done,
 	    j);
 	return j;

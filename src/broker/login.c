@@ -264,6 +264,12 @@ login_activate(struct login *l)
 	}
 }
 
+bool
+login_may_send(struct login *l)
+{
+	return login_is_bound(l) && login_origins_hold(l);
+}
+
 static void
 login_on_revoked(void *arg, const struct tb_error *err)
 {
@@ -280,6 +286,30 @@ login_on_revoked(void *arg, const struct tb_error *err)
 	login_answer_soon(l); /* a reload may wait */
 	if (fn)
 		fn(l->revoked_arg, err);
+}
+
+static void
+login_on_revoke_discovered(void *arg, const struct tb_error *err)
+{
+	struct login *l = arg;
+	struct tb_error why = TB_ERROR_INIT;
+
+	l->discover = NULL;
+	if (err && grant_has_tokens(&l->grant)) {
+		why = *err;
+		tb_error_wrap(&why, "the grant was forgotten here and not "
+		    "handed back");
+		login_on_revoked(l, &why);
+	} else if (grant_has_tokens(&l->grant) && !login_may_send(l)) {
+		tb_error_set(&why, TB_E_CONFIG, "the grant was forgotten here "
+		    "and not handed back: the configuration names another "
+		    "provider than the one that gave it");
+		login_on_revoked(l, &why);
+	} else {
+		l->revoke = revoke_start(l->env.loop, l->env.http, l->idp,
+		    &l->grant.refresh_token, &l->grant.access_token,
+		    login_on_revoked, l);
+	}
 }
 
 void
@@ -316,9 +346,9 @@ login_revoke(struct login *l, login_revoked_fn *fn, void *arg)
 	login_enter(l, LOGIN_REVOKING);
 	l->revoked = fn;
 	l->revoked_arg = arg;
-	l->revoke = revoke_start(l->env.loop, l->env.http, l->idp,
-	    &l->grant.refresh_token, &l->grant.access_token, login_on_revoked,
-	    l);
+	/* after a restart nobody has asked yet where to hand it back */
+	l->discover = discover_start(l->env.loop, l->env.http, l->idp,
+	    DISCOVER_ENDPOINTS, login_on_revoke_discovered, l);
 }
 
 json_t *

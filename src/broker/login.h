@@ -83,6 +83,9 @@ struct broker_login_watch *login_begin(struct login *l,
     const struct broker_login_request *req, broker_login_fn *fn, void *arg,
     struct tb_error *err);
 
+/* An operator asks: what was put off is tried now (save a redemption that
+ * follows one without a clear outcome). */
+void login_hurry(struct login *l);
 /* A logout has begun: what was minted is being revoked, with this login's
  * own bearer, and nothing new is to be minted on it until the grant is gone. */
 void login_leave(struct login *l);

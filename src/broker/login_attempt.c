@@ -177,9 +177,15 @@ attempt_on_saved(void *arg, const struct tb_error *err)
 		return;
 	}
 	l->unsaved = false;
+	/* the one before is of no use to anybody now; back to who gave it */
+	if (login_may_send(l)) {
+		secret_move(&w->fresh.refresh_token, &l->grant.refresh_token);
+		secret_move(&w->fresh.access_token, &l->grant.access_token);
+	}
 	grant_clear(&l->grant);
 	l->grant = w->grant; /* moved */
 	w->grant = (struct grant)GRANT_INIT;
+	attempt_give_back(w);
 	claims = STEAL(w->claims);
 	attempt_audit(w, AUDIT_LOGIN_GRANTED, NULL);
 	log_info("login", "%s: logged in%s%s", login_name(l),

@@ -34,6 +34,8 @@
  * keeps them, use ours at least this often. */
 #define KEEP_ALIVE_MS (12 * 3600 * INT64_C(1000))
 #define MAX_REDEMPTIONS 2
+/* Whatever ate the answer of the first should be over before the second. */
+#define UNRESOLVED_WAIT_MS 10000
 #define SAVE_AGAIN_MS 1000
 
 static void login_begin_refresh(struct login *l);
@@ -48,7 +50,7 @@ login_access_is_good(const struct login *l, int64_t min_valid_s)
 {
 	const struct grant *g = &l->grant;
 
-	if (secret_is_empty(&g->access_token) || g->redeeming > 0)
+	if (secret_is_empty(&g->access_token))
 		return false;
 	if (secret_equal(&g->access_token, &l->refused_access))
 		return false;
@@ -218,7 +220,7 @@ login_audit(struct login *l, enum audit_event event, const char *reason)
 	audit_note(l->env.audit, &rec);
 }
 
-static bool
+bool
 login_origins_hold(struct login *l)
 {
 	char *now _cleanup_free_ = idp_origins(l->idp);
@@ -247,6 +249,22 @@ login_on_alive(void *arg, struct http_reply *reply, const struct tb_error *err)
 }
 
 static void
+login_on_works_again(void *arg, const struct tb_error *err)
+{
+	struct login *l = arg;
+	struct tb_error why;
+
+	l->discover = NULL;
+	if (!err) {
+		login_write_ahead(l);
+		return;
+	}
+	why = *err;
+	tb_error_wrap(&why, "waiting for the provider to work again");
+	login_retry_later(l, &why);
+}
+
+static void
 login_on_discovered(void *arg, const struct tb_error *err)
 {
 	struct login *l = arg;
@@ -267,7 +285,14 @@ login_on_discovered(void *arg, const struct tb_error *err)
 		return;
 	}
 	/* The outcome of the last attempt is unknown. Spend the one retry only
-	 * on a provider that answers: any answer to a harmless GET will do. */
+	 * on a provider that works: its key set must be served, by it and not
+	 * by a gateway in front of it. Without one, any answer to a harmless
+	 * GET has to do. */
+	if (l->idp->jwks_uri) {
+		l->discover = discover_start(l->env.loop, l->env.http, l->idp,
+		    DISCOVER_KEYS_AGAIN, login_on_works_again, l);
+		return;
+	}
 	idp_request(l->idp, l->idp->token_endpoint, &req);
 	req.method = "GET";
 	l->alive = http_call_start(l->env.http, &req, login_on_alive, l);
@@ -287,8 +312,8 @@ login_begin_refresh(struct login *l)
 		return;
 	}
 	if (l->grant.redeeming >= MAX_REDEMPTIONS) {
-		login_need_human(l, "two refreshes in a row were never "
-		    "answered; the refresh token may be spent");
+		login_need_human(l, "two refreshes in a row had no clear "
+		    "outcome; the refresh token may be spent");
 		return;
 	}
 	login_enter(l, LOGIN_REFRESHING);
@@ -417,6 +442,8 @@ login_retry_later(struct login *l, const struct tb_error *err)
 {
 	int64_t delay = backoff_next(&l->backoff, err->retry_after_ms);
 
+	if (l->grant.redeeming > 0)
+		delay = MAX2(delay, UNRESOLVED_WAIT_MS);
 	l->last_error = *err;
 	l->last_error_at = now_real_s();
 	l->last_error.retry_after_ms = delay;
@@ -475,6 +502,15 @@ login_on_keep_alive(void *arg)
 	log_debug("login", "%s: renewing so that the grant stays alive",
 	    login_name(l));
 	login_begin_refresh(l);
+}
+
+void
+login_hurry(struct login *l)
+{
+	if (l->grant.redeeming > 0)
+		return;
+	l->not_before_ms = 0;
+	backoff_reset(&l->backoff);
 }
 
 void

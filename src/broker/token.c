@@ -131,6 +131,18 @@ token_find(struct token *t, uint64_t number)
 	return NULL;
 }
 
+bool
+token_has_generation(const struct token *t, uint64_t number)
+{
+	const struct generation *g;
+
+	TAILQ_FOREACH(g, &t->gens, link) {
+		if (g->number == number)
+			return true;
+	}
+	return false;
+}
+
 unsigned
 token_count_generations(const struct token *t)
 {

@@ -204,8 +204,13 @@ token_wait(struct token *t, uint64_t newer_than, int64_t min_valid_s,
 struct broker_waiter *
 token_rotate(struct token *t, broker_waiter_fn *fn, void *arg)
 {
+	struct login *l = broker_payer_login(t->env.broker, t->tc->backend);
+
 	/* an operator who asks now need not wait for a back-off */
 	t->not_before_ms = 0;
+	backoff_reset(&t->backoff);
+	if (l)
+		login_hurry(l);
 	return token_add_waiter(t, t->current ? t->current->number : 0, 0,
 	    true, fn, arg);
 }

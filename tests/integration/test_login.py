@@ -200,8 +200,8 @@ def test_lost_refresh_reply(provider, start, tmp_path):
     tb.token("access")
     provider.fail("token", grant="refresh_token", lost=True, times=1)
     tb.admin.request("tokens/access/rotate", "POST", timeout=60)
-    util.wait_until(lambda: provider.refresh_count() == 2, 20, "the recorded retry")
-    util.wait_until(lambda: tb.login_status("ops")["state"] == "human_needed", 20, "human_needed")
+    util.wait_until(lambda: provider.refresh_count() == 2, 60, "the recorded retry")
+    util.wait_until(lambda: tb.login_status("ops")["state"] == "human_needed", 60, "human_needed")
     assert provider.refresh_count() == 2
     # What was released stays good until its own end (on_grant_loss = serve).
     assert tb.token("access").status == 200
