@@ -218,6 +218,7 @@ do_init_key(struct ctl *ctl, const struct args *args)
 	const char *path = args->opt[KEY_OUTPUT].set ?
 	    args->opt[KEY_OUTPUT].text : credential ? KEY_CREDENTIAL :
 	    KEY_FILE;
+	char *absolute;
 	struct tb_error err = TB_ERROR_INIT;
 	struct place p;
 	int r;
@@ -231,7 +232,10 @@ do_init_key(struct ctl *ctl, const struct args *args)
 		ctl_complain(ctl, "%s", err.msg);
 		return CTL_FAILED;
 	}
-	print_next(path, credential);
+	/* units want absolute paths */
+	absolute = realpath(path, NULL);
+	print_next(absolute ? absolute : path, credential);
+	free(absolute);
 	return CTL_OK;
 }
 

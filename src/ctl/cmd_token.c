@@ -101,8 +101,7 @@ const struct command cmd_get = {
 	.summary = "Print the value of a token",
 	.help = "During a restart of the daemon it tries again for 20 s; "
 	    "--wait 0 turns\nthat off. A value on a screen or in a shell "
-	    "variable is seen by more than\nits user: prefer 'run' or the "
-	    "unit's LoadCredential=.",
+	    "variable is seen by more than\nits user: prefer 'run'.",
 	.opts = get_opts, .n_opts = N_GET, .min_args = 1, .max_args = 1,
 	.fn = do_get,
 };
