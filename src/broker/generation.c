@@ -75,13 +75,6 @@ generation_recipe(const struct token_conf *tc)
 	return strbuf_steal(&b);
 }
 
-static void
-put_str(json_t *o, const char *key, const char *value)
-{
-	if (value)
-		json_object_set_new(o, key, json_string(value));
-}
-
 void
 generation_encode(const struct generation *g, struct secret *out)
 {
@@ -89,29 +82,18 @@ generation_encode(const struct generation *g, struct secret *out)
 
 	status_int(o, "v", GENERATION_VERSION);
 	status_int(o, "generation", (int64_t)g->number);
-	put_str(o, "state", generation_state_name(g->state));
-	put_str(o, "value", secret_reveal(&g->value));
-	put_str(o, "id", g->id);
-	put_str(o, "nonce", g->nonce);
-	put_str(o, "backend", g->backend);
-	put_str(o, "login", g->login);
-	put_str(o, "human", g->human);
-	put_str(o, "recipe", g->recipe);
+	jsonx_put_str(o, "state", generation_state_name(g->state));
+	jsonx_put_str(o, "value", secret_reveal(&g->value));
+	jsonx_put_str(o, "id", g->id);
+	jsonx_put_str(o, "nonce", g->nonce);
+	jsonx_put_str(o, "backend", g->backend);
+	jsonx_put_str(o, "login", g->login);
+	jsonx_put_str(o, "human", g->human);
+	jsonx_put_str(o, "recipe", g->recipe);
 	json_object_set_new(o, "imported", json_boolean(g->imported));
 	status_int(o, "minted_at", g->minted_at);
 	status_int(o, "expires_at", g->expires_at);
 	jsonx_dump(o, out);
-}
-
-static int
-opt_copy(const json_t *o, const char *key, char **out, struct tb_error *err)
-{
-	const char *s = NULL;
-
-	if (jsonx_opt_str(o, key, &s, err) < 0)
-		return -1;
-	str_set(out, s);
-	return 0;
 }
 
 static int
@@ -145,12 +127,12 @@ decode_members(const json_t *o, struct generation *g, struct secret *value,
 	    jsonx_int(o, "expires_at", &g->expires_at, err) < 0 ||
 	    jsonx_opt_int(o, "minted_at", &g->minted_at, err) < 0 ||
 	    jsonx_opt_bool(o, "imported", &g->imported, err) < 0 ||
-	    opt_copy(o, "id", &g->id, err) < 0 ||
-	    opt_copy(o, "nonce", &g->nonce, err) < 0 ||
-	    opt_copy(o, "backend", &g->backend, err) < 0 ||
-	    opt_copy(o, "login", &g->login, err) < 0 ||
-	    opt_copy(o, "human", &g->human, err) < 0 ||
-	    opt_copy(o, "recipe", &g->recipe, err) < 0)
+	    jsonx_opt_copy(o, "id", &g->id, err) < 0 ||
+	    jsonx_opt_copy(o, "nonce", &g->nonce, err) < 0 ||
+	    jsonx_opt_copy(o, "backend", &g->backend, err) < 0 ||
+	    jsonx_opt_copy(o, "login", &g->login, err) < 0 ||
+	    jsonx_opt_copy(o, "human", &g->human, err) < 0 ||
+	    jsonx_opt_copy(o, "recipe", &g->recipe, err) < 0)
 		return -1;
 	g->number = (uint64_t)number;
 	return decode_state(state, g, err);

@@ -66,13 +66,6 @@ grant_take(struct grant *g, struct oauth_grant *from, int64_t now_s)
 }
 
 static void
-put_str(json_t *o, const char *key, const char *value)
-{
-	if (value)
-		json_object_set_new(o, key, json_string(value));
-}
-
-static void
 put_int(json_t *o, const char *key, int64_t value)
 {
 	if (value)
@@ -85,35 +78,24 @@ grant_encode(const struct grant *g, struct secret *out)
 	json_t *o _cleanup_json_ = json_object();
 
 	put_int(o, "v", GRANT_VERSION);
-	put_str(o, "issuer", g->issuer);
-	put_str(o, "client_id", g->client_id);
-	put_str(o, "origins", g->origins);
-	put_str(o, "pin_iss", g->pin_iss);
-	put_str(o, "pin_claim", g->pin_claim);
-	put_str(o, "pin_value", g->pin_value);
-	put_str(o, "pin_show", g->pin_show);
+	jsonx_put_str(o, "issuer", g->issuer);
+	jsonx_put_str(o, "client_id", g->client_id);
+	jsonx_put_str(o, "origins", g->origins);
+	jsonx_put_str(o, "pin_iss", g->pin_iss);
+	jsonx_put_str(o, "pin_claim", g->pin_claim);
+	jsonx_put_str(o, "pin_value", g->pin_value);
+	jsonx_put_str(o, "pin_show", g->pin_show);
 	if (!secret_is_empty(&g->refresh_token))
-		put_str(o, "refresh_token", secret_reveal(&g->refresh_token));
+		jsonx_put_str(o, "refresh_token", secret_reveal(&g->refresh_token));
 	if (!secret_is_empty(&g->access_token))
-		put_str(o, "access_token", secret_reveal(&g->access_token));
+		jsonx_put_str(o, "access_token", secret_reveal(&g->access_token));
 	put_int(o, "access_expires_at", g->access_expires_at);
 	put_int(o, "refresh_expires_at", g->refresh_expires_at);
 	put_int(o, "granted_at", g->granted_at);
 	put_int(o, "refreshed_at", g->refreshed_at);
 	put_int(o, "redeeming", g->redeeming);
-	put_str(o, "human_needed", g->human_needed);
+	jsonx_put_str(o, "human_needed", g->human_needed);
 	jsonx_dump(o, out);
-}
-
-static int
-take_str(const json_t *o, const char *key, char **out, struct tb_error *err)
-{
-	const char *s = NULL;
-
-	if (jsonx_opt_str(o, key, &s, err) < 0)
-		return -1;
-	str_set(out, s);
-	return 0;
 }
 
 static int
@@ -121,14 +103,14 @@ decode_members(const json_t *o, struct grant *g, struct tb_error *err)
 {
 	int64_t redeeming = 0;
 
-	if (take_str(o, "issuer", &g->issuer, err) < 0 ||
-	    take_str(o, "client_id", &g->client_id, err) < 0 ||
-	    take_str(o, "origins", &g->origins, err) < 0 ||
-	    take_str(o, "pin_iss", &g->pin_iss, err) < 0 ||
-	    take_str(o, "pin_claim", &g->pin_claim, err) < 0 ||
-	    take_str(o, "pin_value", &g->pin_value, err) < 0 ||
-	    take_str(o, "pin_show", &g->pin_show, err) < 0 ||
-	    take_str(o, "human_needed", &g->human_needed, err) < 0 ||
+	if (jsonx_opt_copy(o, "issuer", &g->issuer, err) < 0 ||
+	    jsonx_opt_copy(o, "client_id", &g->client_id, err) < 0 ||
+	    jsonx_opt_copy(o, "origins", &g->origins, err) < 0 ||
+	    jsonx_opt_copy(o, "pin_iss", &g->pin_iss, err) < 0 ||
+	    jsonx_opt_copy(o, "pin_claim", &g->pin_claim, err) < 0 ||
+	    jsonx_opt_copy(o, "pin_value", &g->pin_value, err) < 0 ||
+	    jsonx_opt_copy(o, "pin_show", &g->pin_show, err) < 0 ||
+	    jsonx_opt_copy(o, "human_needed", &g->human_needed, err) < 0 ||
 	    jsonx_opt_secret(o, "refresh_token", &g->refresh_token, err) < 0 ||
 	    jsonx_opt_secret(o, "access_token", &g->access_token, err) < 0 ||
 	    jsonx_opt_int(o, "access_expires_at", &g->access_expires_at,

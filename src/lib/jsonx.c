@@ -269,6 +269,25 @@ pointer_child(json_t *j, const char *step)
 	return json_array_get(j, (size_t)i);
 }
 
+int
+jsonx_opt_copy(const json_t *obj, const char *key, char **out,
+    struct tb_error *err)
+{
+	const char *s = NULL;
+
+	if (jsonx_opt_str(obj, key, &s, err) < 0)
+		return -1;
+	str_set(out, s);
+	return 0;
+}
+
+void
+jsonx_put_str(json_t *obj, const char *key, const char *value)
+{
+	if (value)
+		json_object_set_new(obj, key, json_string(value));
+}
+
 json_t *
 jsonx_pointer(json_t *root, const char *pointer)
 {

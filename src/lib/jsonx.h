@@ -49,6 +49,12 @@ int jsonx_opt_int(const json_t *obj, const char *key, int64_t *out,
 int jsonx_opt_bool(const json_t *obj, const char *key, bool *out,
     struct tb_error *err);
 
+/* As jsonx_opt_str into an owned string, which absent or null sets to NULL. */
+int jsonx_opt_copy(const json_t *obj, const char *key, char **out,
+    struct tb_error *err);
+/* A member, left out when value is NULL. */
+void jsonx_put_str(json_t *obj, const char *key, const char *value);
+
 /* RFC 6901 JSON pointer ("/data/0/token"); NULL when there is nothing. */
 json_t *jsonx_pointer(json_t *root, const char *pointer);
 
