@@ -197,8 +197,27 @@ add_unsettled(struct screen *s, const char *name, const struct json_t *o)
 		    "outcome is not known%s%s", name,
 		    jval_str(one, "state") ? jval_str(one, "state") :
 		    "unsettled", until ? "; this ends " : "",
-		    until ? phrase_when(until - s->now, when, sizeof(when)) :
-		    "");
+		    !until ? "" : until <= s->now ? "with the next look" :
+		    phrase_when(until - s->now, when, sizeof(when)));
+	}
+}
+
+/* Revoked here, and the service has not agreed yet. */
+static void
+add_revoking(struct screen *s, const char *name, const struct json_t *o)
+{
+	const struct json_t *list = jval_list(jval_get(o, "generations"),
+	    "generations"), *one;
+	size_t i;
+
+	for (i = 0; i < jval_size(list); i++) {
+		one = jval_at(list, i);
+		if (!streq(jval_str(one, "state"), "revoking"))
+			continue;
+		add_wrong(s, TERM_YELLOW, "token %s: generation %" PRId64
+		    " is released to nobody, but the service has not agreed "
+		    "to its revocation yet; that is tried again by itself",
+		    name, jval_int(one, "generation", 0));
 	}
 }
 
@@ -225,6 +244,7 @@ add_token(struct screen *s, struct table *t, const struct json_t *o)
 	table_cell(t, 5, TERM_PLAIN, jval_str(o, "backend"));
 	add_last_error(s, "token", name, o);
 	add_unsettled(s, name, o);
+	add_revoking(s, name, o);
 }
 
 static void

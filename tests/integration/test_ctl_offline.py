@@ -414,7 +414,8 @@ def status_answer():
             {"name": "new", "state": "empty"}],
         "tokens": [
             {"name": "telegraf-write", "state": "ready", "generation": 7, "expires_at": at(5 * day + 60),
-             "renew_at": at(3 * day + 60), "backend": "prod", "unsettled": []},
+             "renew_at": at(3 * day + 60), "backend": "prod", "unsettled": [{"state": "settling", "until": at(-20)}],
+             "generations": [{"generation": 7, "state": "ready"}, {"generation": 6, "state": "revoking"}]},
             {"name": "reports", "state": "minting", "backend": "prod", "last_error": "HTTP status 503",
              "last_error_at": at(-120), "unsettled": [{"state": "unsettled", "until": at(day + 60)}]}]}
 
@@ -433,6 +434,8 @@ def test_status(ctl, doors):
     assert "! login new: nobody has logged in yet" in out
     assert re.search(r"^! token reports, 2m.* ago: HTTP status 503$", out, re.M)
     assert "! token reports: unsettled: a mint whose outcome is not known; this ends in 1d" in out
+    assert "! token telegraf-write: settling: a mint whose outcome is not known; this ends with the next look" in out
+    assert "! token telegraf-write: generation 6 is released to nobody, but the service has not agreed" in out
     assert "! 1 record in quarantine" in out
     assert json.loads(ctl("status", "--json").stdout)["audit"] == "strict"
 
