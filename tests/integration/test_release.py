@@ -186,6 +186,25 @@ def test_import(ready):
     assert reply["token"] == "M.V1.pasted-by-hand" and reply["token_id"] == "m-1"
 
 
+def test_command_line(ready):
+    """The same value by get, by run as a path and by run in the environment, and what a script can tell from the end."""
+    value = ready.token("db").json()["token"]
+    assert ready.ctl("get", "db", check=0).stdout.strip() == value
+    done = ready.ctl("run", "F=db", "--", "sh", "-c", 'cat "$F"; test -z "$V"; exit 7', check=7)
+    assert done.stdout.strip() == value
+    done = ready.ctl("run", "--env", "V=db", "--", "sh", "-c", 'printf %s "$V"', check=0)
+    assert done.stdout.strip() == value
+    assert any(r.get("delivery") == "environment" for r in ready.audit("authorised")), "a downgrade is on record"
+    assert ready.ctl("run", "F=forbidden", "--", "true").returncode == 125
+    assert ready.ctl("get", "forbidden").returncode == 4
+    assert ready.ctl("get", "pasted").returncode == 3, "nobody has imported it"
+    ready.ctl("logout", "ops", check=0)
+    assert ready.ctl("get", "db").returncode == 3
+    ready.stop()
+    assert ready.ctl("get", "db").returncode == 6
+    ready.start()
+
+
 # ---------------------------------------------------------------------- refusals
 
 
