@@ -115,7 +115,7 @@ const struct conf_option conf_options[] = {
 	BROKER("max_connections", CONF_T_COUNT, max_connections, "10240",
 	    CONF_RESTART, NULL, 8, 1000000, "on all doors together"),
 	BROKER("max_connections_per_uid", CONF_T_COUNT,
-	    max_connections_per_uid, "512", CONF_RESTART, NULL, 1, 1000000,
+	    max_connections_per_uid, "2048", CONF_RESTART, NULL, 1, 1000000,
 	    "of one user"),
 	BROKER("mints_per_hour", CONF_T_COUNT, mints_per_hour, "60", 0, NULL,
 	    1, 1000000, "over all tokens"),

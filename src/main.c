@@ -133,6 +133,19 @@ harden(struct tb_error *err)
 	return secret_memory_init(SECRET_MEMORY, err);
 }
 
+/* A thousand clients at once are more than the usual soft limit allows. Where
+ * it cannot be raised the doors live with what there is. */
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
 static int
 open_master_key(struct app *a, struct tb_error *err)
 {
@@ -349,6 +362,7 @@ app_stop(struct app *a)
 static int
 app_run(struct app *a, struct tb_error *err)
 {
+	raise_descriptor_limit();
 	if (harden(err) < 0 || app_start_core(a, err) < 0)
 		return -1;
 	app_audit(a, AUDIT_STARTED);
