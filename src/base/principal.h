@@ -3,7 +3,7 @@
 /*
  * principal - who asks, as the kernel says it. A value: serve/peer fills it
  * once at accept; rules, audit and holders read it. uid, gid and groups are
- * always strong; the unit has a strength of its own (DESIGN P6).
+ * always strong; the unit has a strength of its own (promise P6).
  */
 #include <stdbool.h>
 #include <stddef.h>

@@ -13,7 +13,7 @@
 struct tb_error;
 
 struct grant {
-	/* what it is bound to (DESIGN P9) */
+	/* what it is bound to (promise P9) */
 	char *issuer, *client_id, *origins;
 	/* the human: iss, the claim pinned and its value, and a name to show */
 	char *pin_iss, *pin_claim, *pin_value, *pin_show;

@@ -72,7 +72,7 @@ struct login {
 
 /* login.c */
 void login_enter(struct login *l, enum login_state state);
-/* May the grant be sent where the configuration points? (DESIGN P9) */
+/* May the grant be sent where the configuration points? (promise P9) */
 bool login_may_send(struct login *l);
 bool login_origins_hold(struct login *l);
 void login_need_human(struct login *l, const char *why);

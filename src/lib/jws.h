@@ -6,7 +6,7 @@
  * asks it one question, "is this signature good for this key and this
  * algorithm", behind guards of its own, because libjwt 1.10.2 was measured to
  * accept forged HS256, zero-length keys, a wrong curve and lax base64
- * (facts: at most 16 KiB, two dots, three non-empty parts, strict base64url,
+ * (at most 16 KiB, two dots, three non-empty parts, strict base64url,
  * no duplicate members, alg from the allow-list and of the key's type, no
  * crit; claims checked by us).
  */

@@ -92,5 +92,5 @@ int idp_form_request(const struct idp *idp, const char *url,
 
 /* Canonical origins of the endpoints that would be given the refresh token:
  * "https://a.example https://b.example", sorted, unique; owned by the caller.
- * A grant is bound to it (DESIGN P9). */
+ * A grant is bound to it (promise P9). */
 char *idp_origins(const struct idp *idp);

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * peer - who is at the other end of a connection, from the kernel and from
- * nobody else (DESIGN P6): asked once, at accept. Connections of one process
+ * nobody else (promise P6): asked once, at accept. Connections of one process
  * that look the same share one struct peer, and with it one pidfd.
  *
  * uid, gid and groups are those of connect(2), kept by the kernel. The unit is

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * release - one value of one token to one client: verdict, record, send, record
- * (DESIGN P1). The only way on which a value leaves through an HTTP door.
+ * (promise P1). The only way on which a value leaves through an HTTP door.
  */
 #include <stdbool.h>
 #include <stdint.h>
