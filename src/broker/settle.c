@@ -294,12 +294,6 @@ settle_is_blind(const struct settle *s)
 	return s->unsettled;
 }
 
-uint64_t
-settle_generation(const struct settle *s)
-{
-	return s->intent->generation;
-}
-
 json_t *
 settle_status(const struct settle *s)
 {

@@ -31,5 +31,4 @@ void settle_cancel(struct settle **s);
 
 /* Nobody can look: only its expiry ends it. */
 bool settle_is_blind(const struct settle *s);
-uint64_t settle_generation(const struct settle *s);
 json_t *settle_status(const struct settle *s);

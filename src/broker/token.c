@@ -132,26 +132,9 @@ token_find(struct token *t, uint64_t number)
 }
 
 bool
-token_has_generation(const struct token *t, uint64_t number)
+token_has_generation(struct token *t, uint64_t number)
 {
-	const struct generation *g;
-
-	TAILQ_FOREACH(g, &t->gens, link) {
-		if (g->number == number)
-			return true;
-	}
-	return false;
-}
-
-unsigned
-token_count_generations(const struct token *t)
-{
-	struct generation *g;
-	unsigned n = 0;
-
-	TAILQ_FOREACH(g, &t->gens, link)
-		n++;
-	return n;
+	return token_find(t, number) != NULL;
 }
 
 void

@@ -79,7 +79,6 @@ typedef void token_revoked_fn(void *arg, unsigned revoked, unsigned local_only,
     unsigned failed, const struct tb_error *last);
 void token_revoke(struct token *t, uint64_t generation, const char *why,
     token_revoked_fn *fn, void *arg);
-bool token_has_generation(const struct token *t, uint64_t number);
-unsigned token_count_generations(const struct token *t);
+bool token_has_generation(struct token *t, uint64_t number);
 
 json_t *token_status(const struct token *t);

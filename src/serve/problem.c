@@ -64,12 +64,6 @@ static const struct {
 	    "A human must log in" },
 };
 
-const char *
-problem_name(enum problem_code code)
-{
-	return problems[code].name;
-}
-
 int
 problem_status(const struct problem *p)
 {

@@ -51,7 +51,6 @@ struct problem {
 	bool closes;        /* the connection is of no use after this */
 };
 
-const char *problem_name(enum problem_code code);
 int problem_status(const struct problem *p);
 
 /* What an error of the broker means for whoever asked. detail points into

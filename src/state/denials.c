@@ -108,12 +108,6 @@ denials_add(struct denials *d, uid_t uid, const char *text, size_t len,
 	return true;
 }
 
-bool
-denials_is_empty(const struct denials *d)
-{
-	return d->n_kinds == 0 && d->n_rest == 0 && d->others == 0;
-}
-
 void
 denials_flush(struct denials *d, denials_flush_fn *fn, void *arg)
 {

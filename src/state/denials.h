@@ -31,8 +31,6 @@ void denials_free(struct denials *d);
 bool denials_add(struct denials *d, uid_t uid, const char *text, size_t len,
     size_t split);
 
-bool denials_is_empty(const struct denials *d);
-
 /* One call per count that is not written yet, then everything is forgotten.
  * text is NULL for the sum of a uid (other_uids: of all others), otherwise
  * what was added, `split` where it was. */
