@@ -242,8 +242,10 @@ authorise(struct session *s, struct release *r, const struct release_ask *ask,
 	struct audit_rec rec;
 	char id[17];
 
-	if (!rate_take(serve->rate, v->rule, session_who(s)->uid,
-	    now_boot_ms(), &over.retry_after_s)) {
+	/* One request counts once, however often its value was superseded while
+	 * the record was written (its generation is set then). */
+	if (!(r && r->generation) && !rate_take(serve->rate, v->rule,
+	    session_who(s)->uid, now_boot_ms(), &over.retry_after_s)) {
 		if (r)
 			release_end(r);
 		session_problem(s, &over);

@@ -168,8 +168,10 @@ judges_again_at_the_last_gate(void **state)
 	answer_must_be(&a, 403, "denied.token");
 	assert_audit("authorised t1/1 c:1\nwithheld t1/1: rule changed\n"
 	    "denied t1: no rule matches\n");
-	/* a newer value needs a record of its own */
+	/* a newer value needs a record of its own, and is the same request */
 	world_ready(w);
+	w->rule_list[0]->rate_count = 1;
+	w->rule_list[0]->rate_period_s = 60;
 	fake_audit_hold(true);
 	world_ask(w, fd, "GET tokens/t1", NULL, NULL);
 	set_2(w);
@@ -179,6 +181,7 @@ judges_again_at_the_last_gate(void **state)
 	assert_non_null(strstr(a.text, VALUE_2));
 	assert_audit("authorised t1/1 c:1\nwithheld t1/1: superseded\n"
 	    "authorised t1/2 c:1\nsent t1/2 c:1\n");
+	w->rule_list[0]->rate_count = 0;
 	/* revoked meanwhile */
 	fake_audit_hold(true);
 	world_ask(w, fd, "GET tokens/t1", NULL, NULL);
