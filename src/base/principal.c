@@ -12,6 +12,7 @@ principal_clear(struct principal *p)
 {
 	free(p->groups);
 	free(p->unit);
+	free(p->invocation);
 	free(p->selinux);
 	*p = (struct principal)PRINCIPAL_INIT;
 }
@@ -28,6 +29,7 @@ principal_copy(struct principal *to, const struct principal *from)
 		    from->n_groups * sizeof(gid_t));
 	}
 	copy.unit = xstrdup0(from->unit);
+	copy.invocation = xstrdup0(from->invocation);
 	copy.selinux = xstrdup0(from->selinux);
 	principal_clear(to);
 	*to = copy;

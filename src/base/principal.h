@@ -23,6 +23,9 @@ struct principal {
 	size_t n_groups;
 	pid_t pid;   /* decoration: never an identity */
 	char *unit;  /* "telegraf.service", owned, NULL when unknown */
+	char *invocation; /* of the unit: systemd's id of this run of it, 32 hex
+	                   * digits, owned, NULL when unknown; as strong as
+	                   * the unit */
 	char *selinux; /* SO_PEERSEC label where there is one, owned or NULL */
 	enum principal_strength strength; /* of unit */
 	bool container;    /* nested pid namespace: never a unit */

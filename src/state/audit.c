@@ -136,6 +136,7 @@ audit_denied(struct audit *a, const struct audit_rec *rec)
 	if (rec->who) {
 		who = *rec->who; /* borrowed, as rec is */
 		who.pid = 0;
+		who.invocation = NULL; /* a unit in a restart loop */
 		kind.who = &who;
 	}
 	strbuf_reset(&a->buf);

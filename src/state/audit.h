@@ -32,7 +32,18 @@ enum audit_event {
 	AUDIT_LOGIN_PINNED, AUDIT_REFRESH_INTENT, AUDIT_REFRESHED,
 	AUDIT_REFRESH_FAILED, AUDIT_HUMAN_NEEDED, AUDIT_LOGOUT,
 	AUDIT_RELOADED, AUDIT_STARTED, AUDIT_STOPPED, AUDIT_ADMIN,
-	AUDIT_LOST, /* made here: `count` lines could not be written */
+	AUDIT_ORPHAN,      /* a service lists a value with our mark that we do
+	                    * not know */
+	AUDIT_UNSETTLED,   /* nobody can say what became of a mint */
+	AUDIT_EXPIRING,    /* the end is near and nothing newer is ready */
+	AUDIT_REKEYED,     /* the records are under another master key */
+	AUDIT_QUARANTINED, /* a record, or the whole state, is not used */
+	AUDIT_ADOPTED,     /* ... is used after all: an operator said so */
+	/* made here */
+	AUDIT_DISK_FAILED,
+	AUDIT_DISK_RECOVERED, /* `count` lines were lost in the meantime */
+	AUDIT_LOST, /* `count` lines could not be written */
+	AUDIT_EVENTS, /* how many there are */
 };
 
 /* Everything borrowed for the call; NULL or 0: the member is left out. */

@@ -13,7 +13,7 @@
 #define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
 #define NAME_MAX_BYTES 128
 
-static const char *const event_names[] = {
+static const char *const event_names[AUDIT_EVENTS] = {
 	[AUDIT_AUTHORISED] = "authorised",
 	[AUDIT_SENT] = "sent",
 	[AUDIT_WITHHELD] = "withheld",
@@ -39,6 +39,14 @@ static const char *const event_names[] = {
 	[AUDIT_STARTED] = "started",
 	[AUDIT_STOPPED] = "stopped",
 	[AUDIT_ADMIN] = "admin",
+	[AUDIT_ORPHAN] = "orphan",
+	[AUDIT_UNSETTLED] = "unsettled",
+	[AUDIT_EXPIRING] = "expiring",
+	[AUDIT_REKEYED] = "rekeyed",
+	[AUDIT_QUARANTINED] = "quarantined",
+	[AUDIT_ADOPTED] = "adopted",
+	[AUDIT_DISK_FAILED] = "disk_failed",
+	[AUDIT_DISK_RECOVERED] = "disk_recovered",
 	[AUDIT_LOST] = "lost",
 };
 
@@ -187,6 +195,7 @@ add_principal(struct strbuf *b, const struct principal *who)
 		ADD(b, ",\"container\":true");
 	} else if (who->unit) {
 		ADD_TEXT(b, ",\"unit\":", who->unit);
+		ADD_TEXT(b, ",\"invocation\":", who->invocation);
 		ADD_TEXT(b, ",\"strength\":",
 		    principal_strength_name(who->strength));
 	}

@@ -5,8 +5,8 @@
  * a fixed order, those without a value left out. Pure but for the two cached
  * times. seq and hash are added when it is written (state/chain.h).
  *
- *	seq time boot event door uid gid unit strength container pid rule
- *	verdict token generation token_id fingerprint backend login human
+ *	seq time boot event door uid gid unit invocation strength container pid
+ *	rule verdict token generation token_id fingerprint backend login human
  *	request_id nonce expires_at count delivery reason hash
  */
 #include <stdint.h>

@@ -24,7 +24,9 @@ struct world {
 static struct acl_rule rule = { .name = (char *)"telegraf",
 	.where = (char *)"/etc/tokenbroker/tokenbroker.conf:12" };
 static struct principal telegraf = { .uid = 998, .gid = 997, .pid = 77,
-	.unit = (char *)"telegraf.service", .strength = PRINCIPAL_STRONG };
+	.unit = (char *)"telegraf.service",
+	.invocation = (char *)"4f1e0c9a7b3d42558e6a1c2b3d4e5f60",
+	.strength = PRINCIPAL_STRONG };
 
 static void
 add_event(const char *line, struct strbuf *out)
@@ -89,6 +91,7 @@ test_line_with_everything(void **state)
 
 	assert_line(&rec, HEAD ",\"event\":\"authorised\",\"door\":\"api\","
 	    "\"uid\":998,\"gid\":997,\"unit\":\"telegraf.service\","
+	    "\"invocation\":\"4f1e0c9a7b3d42558e6a1c2b3d4e5f60\","
 	    "\"strength\":\"strong\",\"pid\":77,"
 	    "\"rule\":\"/etc/tokenbroker/tokenbroker.conf:12\","
 	    "\"verdict\":\"allow\",\"token\":\"telegraf-write\","
@@ -189,7 +192,7 @@ test_every_event_has_a_name(void **state)
 	const char *a, *b;
 	int i, j;
 
-	for (i = 0; i <= AUDIT_LOST; i++) {
+	for (i = 0; i < AUDIT_EVENTS; i++) {
 		a = audit_line_event_name((enum audit_event)i);
 		assert_non_null(a);
 		assert_int_equal(a[strspn(a, "abcdefghijklmnopqrstuvwxyz_")],

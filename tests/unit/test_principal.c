@@ -21,12 +21,15 @@ test_copy(void **state)
 	a.groups = groups;
 	a.n_groups = 2;
 	a.unit = (char *)"x.service";
+	a.invocation = (char *)"0123456789abcdef0123456789abcdef";
 	a.selinux = (char *)"u:r:t";
 	a.cgroup_id = 7;
 	principal_copy(&b, &a);
 	assert_ptr_not_equal(b.groups, groups);
 	assert_ptr_not_equal(b.unit, a.unit);
 	assert_string_equal(b.unit, "x.service");
+	assert_ptr_not_equal(b.invocation, a.invocation);
+	assert_string_equal(b.invocation, a.invocation);
 	assert_string_equal(b.selinux, "u:r:t");
 	assert_int_equal(b.cgroup_id, 7);
 	assert_true(principal_in_group(&b, 1000));
@@ -36,6 +39,7 @@ test_copy(void **state)
 	assert_string_equal(b.unit, "x.service");
 	principal_copy(&b, &empty);
 	assert_null(b.unit);
+	assert_null(b.invocation);
 	assert_null(b.groups);
 	assert_false(principal_in_group(&b, 20));
 	principal_clear(&b);
