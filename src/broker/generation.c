@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <openssl/sha.h>
 
+#include "base/now.h"
 #include "base/strbuf.h"
 #include "base/tb_error.h"
 #include "broker/status.h"
@@ -47,6 +48,38 @@ generation_set_value(struct generation *g, struct seal *seal,
 	seal_fingerprint(seal, &g->value, g->fingerprint);
 	SHA256((const unsigned char *)secret_reveal(&g->value), g->value.len,
 	    g->sha256);
+}
+
+void
+generation_start_clock(struct generation *g)
+{
+	int64_t now = now_real_s();
+
+	/* a clock before the value was made is wrong: it tells nothing */
+	g->until_boot_ms = now < g->minted_at ? 0 :
+	    now_boot_ms() + (g->expires_at - now) * 1000;
+}
+
+static int64_t
+left_by_boot_s(const struct generation *g)
+{
+	return (g->until_boot_ms - now_boot_ms()) / 1000;
+}
+
+int64_t
+generation_left_s(const struct generation *g)
+{
+	int64_t left = g->expires_at - now_real_s();
+
+	return g->until_boot_ms ? MAX2(left, left_by_boot_s(g)) : left;
+}
+
+int64_t
+generation_left_least_s(const struct generation *g)
+{
+	int64_t left = g->expires_at - now_real_s();
+
+	return g->until_boot_ms ? MIN2(left, left_by_boot_s(g)) : left;
 }
 
 static const char *const state_names[] = {
@@ -154,6 +187,7 @@ generation_decode(const struct secret *in, struct seal *seal,
 		return NULL;
 	}
 	generation_set_value(g, seal, &value);
+	generation_start_clock(g);
 	return g;
 }
 

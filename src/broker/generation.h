@@ -36,6 +36,9 @@ struct generation {
 	int64_t minted_at, expires_at; /* epoch seconds */
 
 	/* not kept over a restart */
+	int64_t until_boot_ms; /* expires_at by the clock that nobody sets, as
+	                        * it looked when the value was made or read; 0:
+	                        * the wall clock was wrong even then */
 	int64_t checked_ms; /* boot time of the last probe after `rejected` */
 	int64_t rejected_at;
 };
@@ -48,6 +51,19 @@ void generation_set_value(struct generation *g, struct seal *seal,
     struct secret *value);
 
 const char *generation_state_name(enum generation_state s);
+
+/*
+ * Its end is a wall clock time, and that clock may be set wrong for a while.
+ * So the time left is reckoned twice: by the wall clock, and by how long the
+ * machine has been up since the value was made or read. It is released as
+ * long as one of the two gives it time (a value that works is not dropped
+ * because somebody set a clock), and renewed as soon as one says so.
+ */
+/* When minted_at and expires_at are set, once. */
+void generation_start_clock(struct generation *g);
+/* Seconds by the more and by the less generous of the two. */
+int64_t generation_left_s(const struct generation *g);
+int64_t generation_left_least_s(const struct generation *g);
 
 /* What a value was minted for, as one line of text: a generation of another
  * recipe is replaced. Owned by the caller. */

@@ -330,7 +330,8 @@ attempt_on_granted(void *arg, struct oauth_grant *grant,
 		attempt_fail(w, &why);
 	} else {
 		w->identity = identity_start(l->env.loop, l->env.http, l->idp,
-		    &w->fresh.id_token, attempt_on_identity, w);
+		    &w->fresh.id_token, IDENTITY_FRESH, attempt_on_identity,
+		    w);
 	}
 }
 

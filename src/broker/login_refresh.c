@@ -306,11 +306,6 @@ login_begin_refresh(struct login *l)
 		    "gave no refresh token (add offline_access to scopes)");
 		return;
 	}
-	if (l->grant.refresh_expires_at &&
-	    l->grant.refresh_expires_at <= now_real_s()) {
-		login_need_human(l, "the refresh token has expired");
-		return;
-	}
 	if (l->grant.redeeming >= MAX_REDEMPTIONS) {
 		login_need_human(l, "two refreshes in a row had no clear "
 		    "outcome; the refresh token may be spent");
@@ -376,7 +371,8 @@ login_on_saved(void *arg, const struct tb_error *err)
 	if (!secret_is_empty(&l->fresh.id_token) &&
 	    grant_is_pinned(&l->grant) && !l->idp->conf->identity_unverified) {
 		l->identity = identity_start(l->env.loop, l->env.http, l->idp,
-		    &l->fresh.id_token, login_on_identity, l);
+		    &l->fresh.id_token, IDENTITY_OF_REFRESH,
+		    login_on_identity, l);
 		oauth_grant_clear(&l->fresh);
 		return;
 	}

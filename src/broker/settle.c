@@ -24,7 +24,9 @@
  * to two minutes does not hide a token. */
 #define SETTLE_FIRST_MS 2000
 #define SETTLE_CAP_MS (2 * 60 * 1000)
-#define SETTLE_SKEW_S 120
+/* What our clock and the service's may differ by when the intent was written:
+ * a clock an hour ahead must not hide what carries the exact nonce. */
+#define SETTLE_SKEW_S (24 * 3600)
 
 struct settle {
 	struct token_env env;
@@ -38,6 +40,7 @@ struct settle {
 	size_t n_found;
 	unsigned n_revoked, n_lists;
 	int64_t over_ms;   /* boot time: a list begun later is the last */
+	int64_t until_ms;  /* boot time: what was asked for is over then */
 	int64_t listed_ms; /* when the present one was begun */
 	bool revoked_now;  /* found in it: must be seen gone */
 	bool unsettled;
@@ -187,19 +190,27 @@ settle_on_listed(void *arg, struct backend_run *run,
 	settle_revoke_next(s);
 }
 
+/* Until what was asked for has expired: by the wall clock and by ours, since
+ * one that is set forward must not make us forget what is alive. */
+static int64_t
+settle_left_ms(const struct settle *s)
+{
+	return MAX2((s->intent->expires_at - now_real_s()) * 1000,
+	    s->until_ms - now_boot_ms());
+}
+
 static void
 settle_on_timer(void *arg)
 {
 	struct settle *s = arg;
 	struct backend_run run = { .verb = BACKEND_LIST };
 
-	if (s->intent->expires_at <= now_real_s()) {
+	if (settle_left_ms(s) <= 0) {
 		settle_end(s, "what may have been made has expired");
 		return;
 	}
 	if (s->unsettled) {
-		loop_timer_set(&s->timer,
-		    (s->intent->expires_at - now_real_s()) * 1000 + 1000);
+		loop_timer_set(&s->timer, settle_left_ms(s) + 1000);
 		return;
 	}
 	while (s->n_found > 0) /* left from a revocation that failed */
@@ -256,6 +267,9 @@ settle_start(const struct token_env *env, const struct conf *conf,
 	s->intent = intent;
 	s->done = done;
 	s->arg = arg;
+	s->until_ms = now_boot_ms() +
+	    (intent->expires_at - MAX2(now_real_s(), intent->created_at)) *
+	    1000;
 	s->backoff = (struct backoff)BACKOFF_INIT(SETTLE_FIRST_MS,
 	    SETTLE_CAP_MS);
 	loop_timer_init(&s->timer, env->loop, settle_on_timer, s);

@@ -299,6 +299,14 @@ token_renew_at(const struct token *t, const struct generation *g)
 	return g->expires_at - before;
 }
 
+/* Seconds until its renewal is due, by the clock that is further on. */
+int64_t
+token_renew_in_s(const struct token *t, const struct generation *g)
+{
+	return generation_left_least_s(g) -
+	    (g->expires_at - token_renew_at(t, g));
+}
+
 static bool
 token_may_renew(const struct token *t)
 {
@@ -318,41 +326,40 @@ token_renewal_is_due(const struct token *t)
 		return false;
 	if (!streq(g->recipe, t->recipe))
 		return true;
-	return now_real_s() >= token_renew_at(t, g) && t->used;
+	return token_renew_in_s(t, g) <= 0 && t->used;
 }
 
 void
 token_make_plan(struct token *t)
 {
-	int64_t now = now_real_s(), next = INT64_MAX, at;
+	int64_t next = INT64_MAX, in;
 	struct generation *g;
 
 	TAILQ_FOREACH(g, &t->gens, link)
-		next = MIN2(next, g->expires_at);
+		next = MIN2(next, MAX2(generation_left_s(g), 0));
 	/* After a failure the retry timer or the login's return is what is
 	 * waited for; a deadline in the past would spin. */
 	if (t->current && token_may_renew(t) && !t->mint && !t->fresh &&
 	    !t->probing && !t->last_error.code) {
-		at = streq(t->current->recipe, t->recipe) ?
-		    token_renew_at(t, t->current) : now;
-		if (at > now || token_renewal_is_due(t))
-			next = MIN2(next, at);
+		in = streq(t->current->recipe, t->recipe) ?
+		    token_renew_in_s(t, t->current) : 0;
+		if (in > 0 || token_renewal_is_due(t))
+			next = MIN2(next, MAX2(in, 0));
 	}
 	if (next == INT64_MAX)
 		loop_timer_stop(&t->plan);
 	else
-		loop_timer_set(&t->plan, MAX2(next - now, 0) * 1000);
+		loop_timer_set(&t->plan, next * 1000);
 }
 
 static void
 token_retire_expired(struct token *t)
 {
 	struct generation *g, *next;
-	int64_t now = now_real_s();
 
 	for (g = TAILQ_FIRST(&t->gens); g; g = next) {
 		next = TAILQ_NEXT(g, link);
-		if (g->expires_at > now || g == t->fresh)
+		if (generation_left_s(g) > 0 || g == t->fresh)
 			continue;
 		log_info("token", "%s: generation %" PRIu64 " has expired",
 		    t->tc->name, g->number);
@@ -369,8 +376,8 @@ token_on_plan(void *arg)
 	token_choose_current(t);
 	if (token_renewal_is_due(t))
 		token_mint_now(t);
-	else if (t->current && !t->used && now_real_s() >=
-	    token_renew_at(t, t->current))
+	else if (t->current && !t->used &&
+	    token_renew_in_s(t, t->current) <= 0)
 		log_info("token", "%s: nobody asked for generation %" PRIu64
 		    ", so it is not renewed", t->tc->name,
 		    t->current->number);
@@ -387,10 +394,9 @@ void
 token_choose_current(struct token *t)
 {
 	struct generation *g, *best = NULL;
-	int64_t now = now_real_s();
 
 	TAILQ_FOREACH(g, &t->gens, link) {
-		if (g->state == GENERATION_READY && g->expires_at > now &&
+		if (g->state == GENERATION_READY && generation_left_s(g) > 0 &&
 		    streq(g->backend, t->tc->backend->name)) {
 			best = g;
 			break;

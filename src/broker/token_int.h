@@ -108,6 +108,7 @@ void token_audit_generation(struct token *t, const struct generation *g,
     int event, const char *reason);
 struct login *token_login(const struct token *t);
 int64_t token_renew_at(const struct token *t, const struct generation *g);
+int64_t token_renew_in_s(const struct token *t, const struct generation *g);
 
 /* token_wait.c */
 void token_answer_soon(struct token *t);

@@ -86,7 +86,7 @@ token_on_retry(void *arg)
 {
 	struct token *t = arg;
 	bool due = t->current && (!streq(t->current->recipe, t->recipe) ||
-	    now_real_s() >= token_renew_at(t, t->current));
+	    token_renew_in_s(t, t->current) <= 0);
 
 	if (token_is_wanted(t) || due)
 		token_mint_now(t);
@@ -140,6 +140,7 @@ token_on_minted(void *arg, struct mint_result *r, struct intent **open,
 	    g->minted_at + r->tc->lifetime_ms / 1000;
 	if (g->expires_at <= g->minted_at)
 		g->expires_at = g->minted_at + UNKNOWN_LIFE_S;
+	generation_start_clock(g);
 	g->state = GENERATION_PROBING;
 	t->fresh = g;
 	token_save_fresh(t);
@@ -181,7 +182,7 @@ token_mint_now(struct token *t)
 	/* Where the value is the payer's own bearer, ask for one that outlives
 	 * what is held already. */
 	if ((token_caps(t) & BACKEND_VALUE_IS_BEARER) && t->current)
-		min_valid = t->current->expires_at - now_real_s() + 1;
+		min_valid = generation_left_least_s(t->current) + 1;
 	loop_timer_stop(&t->retry);
 	t->last_number++;
 	t->n_mints++;
@@ -272,6 +273,7 @@ token_import(struct token *t, struct secret *value, const char *id,
 	g->recipe = xstrdup(t->recipe);
 	g->minted_at = now;
 	g->expires_at = expires_at;
+	generation_start_clock(g);
 	g->imported = true;
 	g->state = GENERATION_READY; /* a human vouches for it */
 	t->fresh = g;

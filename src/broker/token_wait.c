@@ -46,14 +46,21 @@ token_max_min_valid(const struct token *t)
 bool
 token_get(struct token *t, int64_t min_valid_s, struct broker_view *view)
 {
-	if (!t->current || t->withheld ||
-	    t->current->expires_at - now_real_s() <= min_valid_s)
+	int64_t now = now_real_s();
+	bool by_wall;
+
+	if (!t->current || t->withheld)
+		return false;
+	by_wall = t->current->expires_at - now > min_valid_s;
+	if (!by_wall && generation_left_s(t->current) <= min_valid_s)
 		return false;
 	if (!t->used) {
 		t->used = true;
 		token_make_plan(t); /* its renewal may be overdue */
 	}
 	token_fill_view(t, view);
+	if (!by_wall) /* what a client is told goes by the clock it has */
+		view->expires_at = now + generation_left_s(t->current);
 	return true;
 }
 
@@ -65,7 +72,7 @@ waiter_is_satisfied(const struct token *t, const struct broker_waiter *w)
 
 	if (!g || t->withheld || g->number <= w->newer_than)
 		return false;
-	return g->expires_at - now > w->min_valid_s ||
+	return generation_left_s(g) > w->min_valid_s ||
 	    now - g->minted_at < JUST_MINTED_S;
 }
 

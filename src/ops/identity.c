@@ -20,12 +20,15 @@
 #include "ops/discover.h"
 #include "ops/idp.h"
 
+#define REFRESH_LEEWAY_S (24 * 3600)
+
 struct identity {
 	struct loop *loop;
 	struct http *http;
 	struct idp *idp;
 	struct discover *discover;
 	struct secret id_token;
+	enum identity_times times;
 	identity_done_fn *done;
 	void *arg;
 };
@@ -44,13 +47,15 @@ identity_free(struct identity *i)
 
 struct identity *
 identity_start(struct loop *loop, struct http *http, struct idp *idp,
-    const struct secret *id_token, identity_done_fn *done, void *arg)
+    const struct secret *id_token, enum identity_times times,
+    identity_done_fn *done, void *arg)
 {
 	struct identity *i = xnew(struct identity);
 
 	i->loop = loop;
 	i->http = http;
 	i->idp = idp;
+	i->times = times;
 	i->done = done;
 	i->arg = arg;
 	secret_dup(&i->id_token, id_token);
@@ -109,7 +114,8 @@ identity_verify(struct identity *i)
 		.issuer = i->idp->issuer,
 		.client_id = c->client_id,
 		.now_s = now_real_s(),
-		.leeway_s = c->leeway_s,
+		.leeway_s = i->times == IDENTITY_OF_REFRESH ?
+		    MAX2(c->leeway_s, REFRESH_LEEWAY_S) : c->leeway_s,
 	};
 	struct tb_error why = TB_ERROR_INIT;
 	json_t *claims _cleanup_json_ = NULL;

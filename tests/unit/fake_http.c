@@ -188,6 +188,17 @@ fake_http_scripted(void)
 	return n;
 }
 
+void
+fake_http_drop_scripted(void)
+{
+	struct answer *a;
+
+	while ((a = script)) {
+		script = a->next;
+		answer_free(a);
+	}
+}
+
 /* Calls. */
 
 struct http *
@@ -436,15 +447,11 @@ fake_http_deliver(void)
 void
 fake_http_reset(void)
 {
-	struct answer *a;
 	struct fake_http_request *r;
 
 	while (calls)
 		call_free(calls);
-	while ((a = script)) {
-		script = a->next;
-		answer_free(a);
-	}
+	fake_http_drop_scripted();
 	while (n_seen) {
 		r = seen[--n_seen];
 		free(r->method);

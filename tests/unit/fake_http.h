@@ -50,6 +50,8 @@ void fake_http_push_error_for(const char *url_part, enum tb_errc code,
 void fake_http_push_silence(const char *url_part);
 /* Scripted and not taken yet. */
 size_t fake_http_scripted(void);
+/* Forgets what is scripted and not taken. */
+void fake_http_drop_scripted(void);
 
 /* What was asked, in order, kept until fake_http_reset. */
 struct fake_http_request {

@@ -77,7 +77,7 @@ start(const char *token)
 
 	secret_set_str(&t, token);
 	run.probe.op = identity_start(fixture.loop, fixture.http, fixture.idp,
-	    &t, on_done, &run.probe);
+	    &t, IDENTITY_FRESH, on_done, &run.probe);
 }
 
 static void
@@ -136,6 +136,7 @@ contract_start(struct op_probe *p)
 
 	secret_set_str(&t, token);
 	p->op = identity_start(fixture.loop, fixture.http, fixture.idp, &t,
+	    IDENTITY_FRESH,
 	    on_contract_done, p);
 }
 
