@@ -102,7 +102,28 @@ static bool
 login_was_renewed_for(const struct login *l, const struct login_bearer *b)
 {
 	return l->n_refreshes > b->refreshes_before &&
-	    login_access_is_good(l, 0);
+	    !secret_is_empty(&l->grant.access_token) &&
+	    !secret_equal(&l->grant.access_token, &l->refused_access) &&
+	    (!l->grant.access_expires_at ||
+		l->grant.access_expires_at > now_real_s());
+}
+
+/* Renewed for nothing: what the provider gave is over, or refused, already.
+ * To ask again at once would go on for ever. */
+static bool
+login_renewal_is_futile(struct login *l)
+{
+	const struct login_bearer *b;
+	struct tb_error err = TB_ERROR_INIT;
+
+	TAILQ_FOREACH(b, &l->askers, link) {
+		if (l->n_refreshes == b->refreshes_before)
+			return false;
+	}
+	tb_error_set(&err, TB_E_BUSY, "the provider's new access token is "
+	    "over or refused already; is the clock right?");
+	login_retry_later(l, &err);
+	return true;
 }
 
 static struct login_bearer *
@@ -151,7 +172,8 @@ login_on_answer(void *arg)
 		login_askers_fail(l, &err);
 		return;
 	}
-	login_begin_refresh(l);
+	if (!login_renewal_is_futile(l))
+		login_begin_refresh(l);
 }
 
 struct login_bearer *

@@ -457,9 +457,13 @@ token_login_changed(struct token *t, struct login *l)
 		return;
 	token_look_at_grant(t);
 	if (login_is_usable(l)) {
-		t->not_before_ms = 0;
-		backoff_reset(&t->backoff);
-		t->last_error = (struct tb_error)TB_ERROR_INIT;
+		/* What failed for another reason than the login goes on
+		 * backing off: a login is renewed often, and says so here. */
+		if (t->last_error.code == TB_E_LOGIN) {
+			t->not_before_ms = 0;
+			backoff_reset(&t->backoff);
+			t->last_error = (struct tb_error)TB_ERROR_INIT;
+		}
 		if (token_renewal_is_due(t) || token_is_wanted(t))
 			token_mint_now(t);
 		token_make_plan(t);

@@ -99,6 +99,31 @@ test_write_ahead(void **state)
 	heard_clear(&h);
 }
 
+/* An access token that is over by the time it is on disk: told, backed off, and
+ * not renewed again at once. */
+static void
+test_over_before_it_is_stored(void **state)
+{
+	struct world *w = *state;
+	struct heard h = { .answers = 0 };
+
+	world_ask(w, "access", &h);
+	fake_loop_run_pending();
+	fake_state_hold(true);
+	for (int i = 0; i < 9; i++)
+		fake_http_push_json_for("idp.test/token", 200,
+		    "{\"access_token\":\"brief\",\"token_type\":\"Bearer\","
+		    "\"expires_in\":1}");
+	fake_loop_advance(2000);
+	fake_state_hold(false);
+	fake_loop_run_pending();
+	assert_int_equal(world_count("POST", "idp.test/token"), 1);
+	assert_state(w, "granted");
+	fake_loop_advance(2000);
+	assert_string_equal(h.value, "brief");
+	heard_clear(&h);
+}
+
 /* P3: the rotated token is durable before what came with it is used. */
 static void
 test_stored_before_use(void **state)
@@ -646,6 +671,7 @@ main(void)
 #define STALE(f) cmocka_unit_test_setup_teardown(f, setup_stale, teardown)
 #define EMPTY(f) cmocka_unit_test_setup_teardown(f, setup_empty, teardown)
 	const struct CMUnitTest tests[] = {
+		STALE(test_over_before_it_is_stored),
 		STALE(test_write_ahead),
 		STALE(test_stored_before_use),
 		STALE(test_two_askers_one_refresh),

@@ -289,6 +289,32 @@ test_outage_at_renewal_is_invisible(void **state)
 	assert_false(broker_get(w->broker, "db", 0, &view));
 }
 
+/* A login that is renewed for each attempt is no reason to hurry. */
+static void
+test_renewed_login_does_not_end_the_back_off(void **state)
+{
+	struct world *w = *state;
+	struct heard h = { .answers = 0 };
+	size_t before;
+
+	world_stop(w);
+	fake_state_reset();
+	fake_state_seed("login", "ops", WORLD_GRANT(1795368001));
+	world_start(w, world_conf);
+	world_push_refresh("at2", "rt2");
+	get_first(w, &h);
+	before = world_count("POST", "/tokens");
+	for (int i = 0; i < 400; i++) {
+		fake_http_push_json_for("idp.test/token", 200,
+		    "{\"access_token\":\"short\",\"token_type\":\"Bearer\","
+		    "\"expires_in\":1}");
+		fake_http_push_json_for("/tokens", 503, "{}");
+	}
+	fake_loop_advance(5 * 3600 * 1000);
+	assert_in_range(world_count("POST", "/tokens") - before, 5, 60);
+	assert_true(world_count("POST", "idp.test/token") >= 3);
+}
+
 static void
 test_renewed_before_expiry_and_old_lives_on(void **state)
 {
@@ -609,6 +635,7 @@ main(void)
 		T(test_crash_leaves_intent_that_is_settled),
 		T(test_certain_failure_leaves_no_intent),
 		T(test_outage_at_renewal_is_invisible),
+		T(test_renewed_login_does_not_end_the_back_off),
 		T(test_renewed_before_expiry_and_old_lives_on),
 		T(test_unused_is_not_renewed),
 		T(test_min_valid_makes_a_new_one),
