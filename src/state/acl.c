@@ -114,10 +114,25 @@ rule_doors(const struct acl_rule *r)
 	return r->doors ? r->doors : ACL_DOOR_API | ACL_DOOR_CREDENTIAL;
 }
 
-/* Everything but the strength of the unit. */
+/* At the credential door systemd connects, as uid 0 and before the service has
+ * a user of its own (with DynamicUser= there is none yet): who that will be is
+ * for the unit to say. So unit= decides alone there, and an allow rule without
+ * it has nothing to go by; a deny rule without it speaks of the connector. */
 static bool
-rule_matches(const struct acl_rule *r, const struct principal *who,
-    enum acl_door door, const char *token)
+match_person(const struct acl_rule *r, const struct principal *who,
+    enum acl_door door)
+{
+	if (door == ACL_DOOR_CREDENTIAL && r->n_units)
+		return true;
+	if (door == ACL_DOOR_CREDENTIAL && !r->deny)
+		return false;
+	return match_user(r, who) && match_group(r, who);
+}
+
+/* Everything but the token and the strength of the unit. */
+static bool
+rule_is_for(const struct acl_rule *r, const struct principal *who,
+    enum acl_door door)
 {
 	if (!(rule_doors(r) & (unsigned)door))
 		return false;
@@ -128,8 +143,15 @@ rule_matches(const struct acl_rule *r, const struct principal *who,
 		return false;
 	if (r->n_selinux && !glob_any(r->selinux, r->n_selinux, who->selinux))
 		return false;
-	return match_user(r, who) && match_group(r, who) &&
-	    match_token(r, door, token);
+	return match_person(r, who, door);
+}
+
+/* Everything but the strength of the unit. */
+static bool
+rule_matches(const struct acl_rule *r, const struct principal *who,
+    enum acl_door door, const char *token)
+{
+	return rule_is_for(r, who, door) && match_token(r, door, token);
 }
 
 /* The credential door rests on uid 0: it is systemd itself that names the
@@ -172,4 +194,18 @@ acl_check(struct acl_rule *const *rules, size_t n_rules,
 		return v;
 	}
 	return v;
+}
+
+const char *
+acl_credential_token(struct acl_rule *const *rules, size_t n_rules,
+    const struct principal *who, const char *id)
+{
+	size_t i, j;
+
+	for (i = 0; i < n_rules; i++)
+		for (j = 0; j < rules[i]->n_credentials; j++)
+			if (streq(rules[i]->credential_ids[j], id) &&
+			    rule_is_for(rules[i], who, ACL_DOOR_CREDENTIAL))
+				return rules[i]->credential_tokens[j];
+	return id;
 }

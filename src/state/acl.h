@@ -50,9 +50,17 @@ struct acl_verdict {
 
 /* A unit= rule that would match but for the strength of the unit denies with
  * "unit identity is weak" only when no later rule allows. A container never
- * matches unit=. */
+ * matches unit=. At the credential door unit= decides alone: user= and group=
+ * of such a rule are not looked at, and without unit= only a deny rule
+ * counts. */
 struct acl_verdict acl_check(struct acl_rule *const *rules, size_t n_rules,
     const struct principal *who, enum acl_door door, const char *token);
+
+/* The token that a unit means by a credential of this name: that of the first
+ * pair ID=TOKEN in a rule for it, else the one of the same name. Whether it
+ * may have that token is another question. */
+const char *acl_credential_token(struct acl_rule *const *rules,
+    size_t n_rules, const struct principal *who, const char *id);
 
 /* At load: a rule no principal of this host can reach because an earlier one
  * covers it (same or wider conditions on every key) is TB_E_CONFIG naming

@@ -151,21 +151,62 @@ tokens_cover(const struct acl_rule *a, const struct acl_rule *b)
 }
 
 static bool
-doors_cover(const struct acl_rule *a, const struct acl_rule *b)
+is_for_door(const struct acl_rule *r, enum acl_door door)
 {
-	const unsigned usual = ACL_DOOR_API | ACL_DOOR_CREDENTIAL;
-	unsigned wide = a->doors ? a->doors : usual;
-	unsigned narrow = b->doors ? b->doors : usual;
+	return (r->doors ? r->doors : ACL_DOOR_API | ACL_DOOR_CREDENTIAL) &
+	    (unsigned)door;
+}
 
-	return (narrow & ~wide) == 0;
+/* Where the person is looked at. */
+static bool
+persons_cover(const struct acl_rule *a, const struct acl_rule *b)
+{
+	return strength_covers(a, b) && users_cover(a, b) && groups_cover(a, b);
+}
+
+/* At the credential door it is not, where there is unit=; and without that a
+ * rule allows nothing, so it covers nothing and there is nothing to cover. */
+static bool
+credential_persons_cover(const struct acl_rule *a, const struct acl_rule *b)
+{
+	if (a->n_units > 0)
+		return true;
+	return a->deny && (b->n_units > 0 ? a->n_users + a->n_groups == 0 :
+	    users_cover(a, b) && groups_cover(a, b));
+}
+
+/* Can it match anybody at this door? */
+static bool
+is_of_use_at(const struct acl_rule *r, enum acl_door door)
+{
+	size_t i;
+
+	if (!is_for_door(r, door))
+		return false;
+	if (door != ACL_DOOR_CREDENTIAL || r->n_units > 0)
+		return true;
+	for (i = 0; i < r->n_users && r->users[i] != 0; i++)
+		;
+	return r->deny && (r->n_users == 0 || i < r->n_users);
+}
+
+static bool
+covers_at(const struct acl_rule *a, const struct acl_rule *b,
+    enum acl_door door)
+{
+	if (!is_of_use_at(b, door))
+		return true;
+	return is_for_door(a, door) && (door == ACL_DOOR_CREDENTIAL ?
+	    credential_persons_cover(a, b) : persons_cover(a, b));
 }
 
 static bool
 rule_covers(const struct acl_rule *a, const struct acl_rule *b)
 {
-	return doors_cover(a, b) && container_covers(a, b) &&
+	return covers_at(a, b, ACL_DOOR_API) &&
+	    covers_at(a, b, ACL_DOOR_CREDENTIAL) &&
+	    covers_at(a, b, ACL_DOOR_ADMIN) && container_covers(a, b) &&
 	    key_covers(a->units, a->n_units, b->units, b->n_units) &&
-	    strength_covers(a, b) && users_cover(a, b) && groups_cover(a, b) &&
 	    key_covers(a->selinux, a->n_selinux, b->selinux, b->n_selinux) &&
 	    tokens_cover(a, b);
 }

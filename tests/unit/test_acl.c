@@ -64,7 +64,7 @@ rule_new(const struct r *r, int number)
 	return a;
 }
 
-#define RULES 4
+#define RULES 6
 
 static size_t
 rules_new(const struct r *r, struct acl_rule **rules)
@@ -98,6 +98,8 @@ struct who {
 #define TELEGRAF { 998, 998, 50, "telegraf.service", PRINCIPAL_STRONG, \
 	false, NULL }
 #define WEAK { 998, 998, 50, "telegraf.service", PRINCIPAL_WEAK, false, NULL }
+/* as the credential door has it: uid 0 for everybody */
+#define SYSTEMD { 0, 0, 0, "t.service", PRINCIPAL_STRONG, false, NULL }
 #define API ACL_DOOR_API
 #define CRED ACL_DOOR_CREDENTIAL
 #define ADMIN ACL_DOOR_ADMIN
@@ -159,8 +161,8 @@ static const struct {
 	    PRINCIPAL_UNKNOWN, false, NULL }, API, "t", false, 0,
 	    "no rule matches" },
 
-	{ "usual doors: credential", { { .users = { 998 } } }, TELEGRAF,
-	    CRED, "t", true, 1, "allowed by rule" },
+	{ "usual doors: credential", { { .units = { "t.service" } } },
+	    SYSTEMD, CRED, "t", true, 1, "allowed by rule" },
 	{ "usual doors: not admin", { { .users = { 998 } } }, TELEGRAF,
 	    ADMIN, "t", false, 0, "no rule matches" },
 	{ "one door", { { .users = { 998 }, .doors = CRED } }, TELEGRAF, API,
@@ -218,6 +220,32 @@ static const struct {
 	{ "api door, root", { { .units = { "t.service" } } },
 	    { 0, 0, 0, "t.service", PRINCIPAL_WEAK, false, NULL }, API, "t",
 	    false, 1, "unit identity is weak" },
+
+	{ "credential door: the unit has no user yet",
+	    { { .units = { "t.service" }, .users = { 998 },
+	    .groups = { 50 } } }, SYSTEMD, CRED, "t", true, 1,
+	    "allowed by rule" },
+	{ "credential door: of that unit only", { { .units = { "u.service" },
+	    .users = { 998 } } }, SYSTEMD, CRED, "t", false, 0,
+	    "no rule matches" },
+	{ "api door: the same rule wants the user",
+	    { { .units = { "t.service" }, .users = { 998 } } }, SYSTEMD, API,
+	    "t", false, 0, "no rule matches" },
+	{ "credential door: a group is no unit", { { .groups = { 12 } } },
+	    { 0, 0, 12, "t.service", PRINCIPAL_STRONG, false, NULL }, CRED,
+	    "t", false, 0, "no rule matches" },
+	{ "credential door: anybody is no unit", { { .tokens = { "*" } } },
+	    SYSTEMD, CRED, "t", false, 0, "no rule matches" },
+	{ "credential door: denied to everybody", { { .tokens = { "t" },
+	    .deny = true }, { .units = { "t.service" } } }, SYSTEMD, CRED,
+	    "t", false, 1, "denied by rule" },
+	{ "credential door: denied to another user", { { .users = { 998 },
+	    .deny = true }, { .units = { "t.service" } } }, SYSTEMD, CRED,
+	    "t", true, 2, "allowed by rule" },
+	{ "credential door: denied to unit and user, in doubt denied",
+	    { { .units = { "t.service" }, .users = { 998 }, .deny = true },
+	    { .units = { "t.service" } } }, SYSTEMD, CRED, "t", false, 1,
+	    "denied by rule" },
 
 	{ "container is no unit", { { .units = { "*" } } }, { 998, 998, 50,
 	    "docker-1.scope", PRINCIPAL_STRONG, true, NULL }, API, "t",
@@ -348,7 +376,20 @@ static const struct {
 	{ "deny takes the weak too", { .units = { "a" }, .deny = true },
 	    { .units = { "a" }, .min = PRINCIPAL_WEAK }, true },
 	{ "no unit", { .users = { 1 } }, { .users = { 1 },
-	    .units = { "a" } }, true },
+	    .units = { "a" }, .doors = API }, true },
+	{ "no unit, but the other door", { .users = { 1 } }, { .users = { 1 },
+	    .units = { "a" } }, false },
+	{ "user of a unit, at the other door any", { .users = { 1 },
+	    .units = { "a" }, .doors = CRED }, { .users = { 2 },
+	    .units = { "a" }, .doors = CRED }, true },
+	{ "user of a unit, at both doors", { .users = { 1 },
+	    .units = { "a" } }, { .users = { 2 }, .units = { "a" } }, false },
+	{ "denied to everybody, then a unit", { .tokens = { "*" },
+	    .deny = true }, { .units = { "a" } }, true },
+	{ "denied to a user, then a unit", { .users = { 5 }, .deny = true,
+	    .doors = CRED }, { .units = { "a" }, .doors = CRED }, false },
+	{ "everybody, then nobody", { .tokens = { "*" } },
+	    { .tokens = { "*" }, .deny = true }, false },
 	{ "unit, then user", { .units = { "a" } }, { .users = { 1 } },
 	    false },
 
@@ -356,15 +397,17 @@ static const struct {
 	    true },
 	{ "another door", { .users = { 1 } }, { .users = { 1 },
 	    .doors = ADMIN }, false },
-	{ "one door of two", { .users = { 1 }, .doors = API },
-	    { .users = { 1 } }, false },
+	{ "one door of two", { .units = { "a" }, .doors = API },
+	    { .units = { "a" } }, false },
+	{ "the one door of two that counts", { .users = { 1 }, .doors = API },
+	    { .users = { 1 } }, true },
 
 	{ "only containers", { .users = { 1 }, .container = 1 },
 	    { .users = { 1 } }, false },
 	{ "both, then containers", { .users = { 1 } }, { .users = { 1 },
 	    .container = 1 }, true },
 	{ "no containers, then units", { .container = 2 },
-	    { .units = { "a" } }, true },
+	    { .units = { "a" }, .doors = API }, true },
 	{ "no containers, then users", { .container = 2 },
 	    { .users = { 1 } }, false },
 
@@ -420,6 +463,30 @@ test_shadow_names_both_places(void **state)
 }
 
 static void
+test_credential_token(void **state)
+{
+	static const struct r r[RULES] = {
+		{ .units = { "u.service" }, .credentials = { "influx", "x" } },
+		{ .users = { 0 }, .credentials = { "influx", "y" } },
+		{ .units = { "t.*" }, .credentials = { "influx", "t1" },
+		    .doors = API },
+		{ .units = { "t.*" }, .tokens = { "*" } },
+		{ .units = { "t.*" }, .users = { 998 },
+		    .credentials = { "influx", "t2" } },
+	};
+	struct principal who = { .unit = (char *)(uintptr_t)"t.service" };
+	struct acl_rule *rules[RULES];
+	size_t n = rules_new(r, rules);
+
+	assert_string_equal(acl_credential_token(rules, n, &who, "influx"),
+	    "t2");
+	assert_string_equal(acl_credential_token(rules, n, &who, "other"),
+	    "other");
+	assert_string_equal(acl_credential_token(NULL, 0, &who, "t1"), "t1");
+	rules_free(rules, n);
+}
+
+static void
 test_door_names(void **state)
 {
 	assert_string_equal(acl_door_name(API), "api");
@@ -434,6 +501,7 @@ main(void)
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_shadowed),
 		cmocka_unit_test(test_shadow_names_both_places),
+		cmocka_unit_test(test_credential_token),
 		cmocka_unit_test(test_door_names),
 	};
 
