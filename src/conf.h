@@ -31,7 +31,7 @@ struct conf {
 	char *log_level;
 	int64_t settle_time_ms;
 	int64_t max_lifetime_ms;
-	int64_t cold_wait_ms;
+	int64_t cold_wait_ms, credential_wait_ms;
 	unsigned max_connections, max_connections_per_uid;
 	unsigned mints_per_hour; /* over all tokens */
 	char *ca_file, *proxy;

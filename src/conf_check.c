@@ -328,6 +328,12 @@ check_client(const struct conf_item *item, struct tb_error *err)
 		    "the rule would match everybody: name a unit, user, "
 		    "group, selinux or container, or write user = * to mean "
 		    "it");
+	if (!r->n_units && !r->deny && (r->n_credentials ||
+		r->doors == ACL_DOOR_CREDENTIAL))
+		return conf_error(item, r->n_credentials ? "credentials" :
+		    "door", err, "the rule gives credentials to no unit: at "
+		    "the credential door systemd asks for a unit, so only "
+		    "rules with unit = count there");
 	if (!r->n_tokens && !r->n_credentials)
 		return conf_error(item, NULL, err,
 		    "tokens is missing: which tokens is the rule about?");

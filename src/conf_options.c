@@ -112,6 +112,9 @@ const struct conf_option conf_options[] = {
 	    NULL, SECOND, 3660 * DAY, "no token lives longer"),
 	BROKER("cold_wait", CONF_T_DURATION, cold_wait_ms, "20s", 0, NULL, 0,
 	    10 * MINUTE, "how long a request waits for a first mint"),
+	/* a unit has 90 s to start by default, and the disk needs some */
+	BROKER("credential_wait", CONF_T_DURATION, credential_wait_ms, "45s",
+	    0, NULL, SECOND, MINUTE, "how long a starting unit waits for it"),
 	BROKER("max_connections", CONF_T_COUNT, max_connections, "10240",
 	    CONF_RESTART, NULL, 8, 1000000, "on all doors together"),
 	BROKER("max_connections_per_uid", CONF_T_COUNT,

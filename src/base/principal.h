@@ -29,6 +29,8 @@ struct principal {
 	char *selinux; /* SO_PEERSEC label where there is one, owned or NULL */
 	enum principal_strength strength; /* of unit */
 	bool container;    /* nested pid namespace: never a unit */
+	bool unit_hidden;  /* its control group cannot be read: unit says
+	                    * nothing by being NULL */
 	uint64_t cgroup_id; /* 0 when the kernel does not say */
 };
 

@@ -161,6 +161,7 @@ static const struct route admin_routes[] = {
 const struct door admin_door = {
 	.id = ACL_DOOR_ADMIN,
 	.socket = "admin.sock",
+	.mode = 0666,
 	.routes = admin_routes,
 	.n_routes = ARRAY_SIZE(admin_routes),
 };

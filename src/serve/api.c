@@ -230,6 +230,7 @@ static const struct route api_routes[] = {
 const struct door api_door = {
 	.id = ACL_DOOR_API,
 	.socket = "api.sock",
+	.mode = 0666,
 	.routes = api_routes,
 	.n_routes = ARRAY_SIZE(api_routes),
 };

@@ -68,9 +68,8 @@ has_suffix(const char *s, size_t len, const char *suffix)
 	return len > n && memcmp(s + len - n, suffix, n) == 0;
 }
 
-/* The kinds of unit that have processes, and the characters of a name. */
-static bool
-is_unit(const char *s, size_t len)
+bool
+cgroup_is_unit_name(const char *s, size_t len)
 {
 	static const char *const kinds[] = { ".service", ".scope", ".socket",
 		".mount", ".swap" };
@@ -107,7 +106,7 @@ cgroup_unit(const char *path, char out[CGROUP_UNIT_MAX])
 			path++;
 			n--;
 		}
-		if (n >= CGROUP_UNIT_MAX || !is_unit(path, n))
+		if (n >= CGROUP_UNIT_MAX || !cgroup_is_unit_name(path, n))
 			return false;
 		memcpy(out, path, n);
 		out[n] = '\0';

@@ -28,3 +28,6 @@ bool cgroup_parse(const char *text, size_t len, struct cgroup_path *out);
  * as that of a foreign cgroup namespace ("/.."), a bare slice, or a group that
  * systemd did not make. */
 bool cgroup_unit(const char *path, char out[CGROUP_UNIT_MAX]);
+
+/* The name of a unit of a kind that has processes. */
+bool cgroup_is_unit_name(const char *s, size_t len);

@@ -87,7 +87,7 @@ remove_stale(const char *path, const struct sockaddr_un *sun,
 }
 
 int
-listener_bind(const char *path, struct tb_error *err)
+listener_bind(const char *path, mode_t mode, struct tb_error *err)
 {
 	struct sockaddr_un sun;
 	_cleanup_close_ int fd = -1;
@@ -104,7 +104,7 @@ listener_bind(const char *path, struct tb_error *err)
 	if (fd < 0)
 		return tb_error_errno(err, TB_E_IO, errno, "socket");
 	/* the mode is right from the first moment */
-	old = umask(0111);
+	old = umask(0777 & ~mode);
 	r = bind(fd, (const struct sockaddr *)&sun, sizeof(sun));
 	umask(old);
 	if (r < 0 || listen(fd, BACKLOG) < 0)
@@ -151,6 +151,10 @@ refuse(struct listener *l, int fd, const char *detail)
 	struct problem p = { .code = PROBLEM_LIMIT, .detail = detail };
 	char line[HTTP1_STATUS_LINE_MAX], sink[4096], id[17];
 
+	if (l->door->ops) {
+		l->door->ops->turn_away(l->serve, fd, detail);
+		return;
+	}
 	strbuf_add(&text, line, http1_status_line(line, problem_status(&p), 1,
 	    false));
 	problem_render(&p, session_set_request_id(l->serve->sessions, id),
@@ -229,13 +233,17 @@ start(struct listener *l, int fd)
 		return;
 	case PEER_GONE:
 	case PEER_FAILED:
-		/* nobody is there to be answered */
 		log_debug(acl_door_name(l->door->id),
 		    "connection refused: %s", err.msg);
-		close(fd);
+		/* who speaks HTTP is not there to be answered, or is not who
+		 * connected; the other door closes nothing without a word */
+		if (l->door->ops)
+			refuse(l, fd, "the process that connected has exited");
+		else
+			close(fd);
 		return;
 	}
-	why = session_set_refuses(serve->sessions, peer->who.uid);
+	why = session_set_refuses(serve->sessions, l->door, peer->who.uid);
 	if (why) {
 		peer_unref(peer);
 		refuse(l, fd, why);

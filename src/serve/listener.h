@@ -6,16 +6,16 @@
  * why not. A full descriptor table is answered, too: one descriptor is kept in
  * reserve for that, so that nobody spins on a connection that cannot be taken.
  */
+#include <sys/types.h>
 
 struct door;
 struct listener;
 struct serve;
 struct tb_error;
 
-/* Binds PATH (mode 0666; who may do what is not the file system's business).
- * A socket file that nobody listens on any more is replaced; anything else at
- * that place is an error. */
-int listener_bind(const char *path, struct tb_error *err);
+/* Binds PATH with this mode. A socket file that nobody listens on any more is
+ * replaced; anything else at that place is an error. */
+int listener_bind(const char *path, mode_t mode, struct tb_error *err);
 /* Is fd a listening AF_UNIX stream socket? -1 says what it is not. */
 int listener_check(int fd, const char *name, struct tb_error *err);
 

@@ -204,8 +204,10 @@ read_unit(struct peer_proc_cache *c, uint64_t id, struct principal *who)
 		return PEER_PROC_OK;
 	snprintf(file, sizeof(file), "/proc/%ld/cgroup", (long)who->pid);
 	n = read_proc(file, text, sizeof(text));
-	if (n < 0)
+	if (n < 0) {
+		who->unit_hidden = true;
 		return is_no_descriptor(errno) ? PEER_PROC_BUSY : PEER_PROC_OK;
+	}
 	if (!cgroup_parse(text, (size_t)n, &path))
 		return PEER_PROC_OK;
 	checked = id && path.unified && c->mount;

@@ -14,7 +14,7 @@
 struct rate_entry {
 	struct rate_entry *next;
 	const struct acl_rule *rule;
-	uid_t uid;
+	uint64_t who;
 	uint32_t used;
 	int64_t ends_ms;
 };
@@ -66,21 +66,34 @@ rate_free(struct rate *r)
 	free(r);
 }
 
+/* A uid has 32 bits, a unit the highest one and the rest of its hash. */
+static uint64_t
+who_of(uid_t uid, const char *unit)
+{
+	uint64_t h = UINT64_C(14695981039346656037);
+
+	if (!unit)
+		return uid;
+	for (; *unit; unit++)
+		h = (h ^ (unsigned char)*unit) * UINT64_C(1099511628211);
+	return h | UINT64_C(1) << 63;
+}
+
 static struct rate_entry *
-entry_of(struct rate *r, const struct acl_rule *rule, uid_t uid,
+entry_of(struct rate *r, const struct acl_rule *rule, uint64_t who,
     int64_t now_ms)
 {
-	struct rate_entry **bucket = &r->buckets[((uintptr_t)rule / 16 + uid) %
+	struct rate_entry **bucket = &r->buckets[((uintptr_t)rule / 16 + who) %
 	    BUCKETS], *e;
 
 	for (e = *bucket; e; e = e->next)
-		if (e->rule == rule && e->uid == uid)
+		if (e->rule == rule && e->who == who)
 			return e;
 	if (r->n >= SWEEP_AT)
 		sweep(r, now_ms);
 	e = xnew(struct rate_entry);
 	e->rule = rule;
-	e->uid = uid;
+	e->who = who;
 	e->next = *bucket;
 	*bucket = e;
 	r->n++;
@@ -89,13 +102,13 @@ entry_of(struct rate *r, const struct acl_rule *rule, uid_t uid,
 
 bool
 rate_take(struct rate *r, const struct acl_rule *rule, uid_t uid,
-    int64_t now_ms, int64_t *wait_s)
+    const char *unit, int64_t now_ms, int64_t *wait_s)
 {
 	struct rate_entry *e;
 
 	if (!rule || rule->rate_count == 0)
 		return true;
-	e = entry_of(r, rule, uid, now_ms);
+	e = entry_of(r, rule, who_of(uid, unit), now_ms);
 	if (e->ends_ms <= now_ms) {
 		e->ends_ms = now_ms + rule->rate_period_s * 1000;
 		e->used = 0;

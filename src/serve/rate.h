@@ -2,7 +2,9 @@
 #pragma once
 /*
  * rate - a rule's `rate = COUNT/PERIOD`: how many releases one uid gets under
- * one rule. A period begins with its first release.
+ * one rule. A period begins with its first release. At the credential door,
+ * where everybody is uid 0, each unit counts for itself: one that restarts all
+ * the time uses up nothing of another's.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,8 +15,9 @@ struct rate;
 
 struct rate *rate_new(void);
 void rate_free(struct rate *r); /* NULL is fine */
-/* Takes one. False: used up, and *wait_s says for how long. */
+/* Takes one; unit is NULL where the uid counts. False: used up, and *wait_s
+ * says for how long. */
 bool rate_take(struct rate *r, const struct acl_rule *rule, uid_t uid,
-    int64_t now_ms, int64_t *wait_s);
+    const char *unit, int64_t now_ms, int64_t *wait_s);
 /* The rules are others now. */
 void rate_reset(struct rate *r);

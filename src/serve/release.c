@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/now.h"
+#include "base/principal.h"
 #include "base/util.h"
 #include "broker/broker.h"
 #include "conf.h"
@@ -28,6 +29,8 @@
 #include "serve/session.h"
 #include "state/audit.h"
 
+#define RETRY_AFTER_MS 100 /* behind the moment that the broker named */
+
 struct release {
 	struct session_op op;
 	struct loop_timer timer;
@@ -35,6 +38,7 @@ struct release {
 	struct writer_item *item;     /* the record is on its way to the disk */
 	uint64_t generation;          /* that the record names */
 	uint64_t known;
+	int64_t ends_ms;              /* of its patience, 0: it has none */
 	const char *delivery;         /* static, or NULL */
 	bool as_text, watches;
 	char token[];
@@ -154,6 +158,10 @@ release_deny(struct session *s, const char *token,
 	};
 
 	audit_denied(serve->audit, &rec);
+	if (session_door(s)->ops) {
+		session_door(s)->ops->deny(s, token, v);
+		return;
+	}
 	denylog_line(serve->denylog, rec.door, rec.who, token, v->reason,
 	    v->rule ? v->rule->where : NULL, now_boot_ms());
 	session_refuse(s, PROBLEM_TOKEN, "no rule allows you this token, or "
@@ -207,6 +215,12 @@ send_value(struct session *s, const struct broker_view *view, bool as_text,
 	};
 	struct render_reply reply;
 
+	if (session_door(s)->ops) {
+		session_door(s)->ops->send(s, view, rec);
+		audit_note(serve->audit, rec);
+		session_close(s);
+		return;
+	}
 	if (as_text)
 		render_text(serve->render, view, &how, &reply);
 	else
@@ -239,13 +253,15 @@ authorise(struct session *s, struct release *r, const struct release_ask *ask,
 	struct problem over = { .code = PROBLEM_RATE,
 		.detail = "the rule that allows you this token has a rate" };
 	bool as_text = r ? r->as_text : ask->as_text;
+	const struct principal *who = session_who(s);
 	struct audit_rec rec;
 	char id[17];
 
 	/* One request counts once, however often its value was superseded while
 	 * the record was written (its generation is set then). */
 	if (!(r && r->generation) && !rate_take(serve->rate, v->rule,
-	    session_who(s)->uid, now_boot_ms(), &over.retry_after_s)) {
+	    who->uid, session_door(s)->ops ? who->unit : NULL, now_boot_ms(),
+	    &over.retry_after_s)) {
 		if (r)
 			release_end(r);
 		session_problem(s, &over);
@@ -331,7 +347,9 @@ wait_for_value(struct session *s, const struct release_ask *ask, bool watches)
 	int64_t ms = serve->conf->cold_wait_ms;
 
 	r->watches = watches;
-	if (watches)
+	if (ask->patience_ms > 0)
+		r->ends_ms = now_boot_ms() + (ms = ask->patience_ms);
+	else if (watches)
 		ms = ask->wait_s * 1000;
 	else if (ask->wait_s >= 0)
 		ms = MIN2(ms, ask->wait_s * 1000);
@@ -339,6 +357,18 @@ wait_for_value(struct session *s, const struct release_ask *ask, bool watches)
 	loop_timer_set(&r->timer, ms);
 	r->waiter = broker_wait(serve->broker, r->token,
 	    watches ? ask->known : 0, ask->min_valid_s, release_on_value, r);
+}
+
+/* Whoever cannot ask again has it asked for as long as there is time. */
+static bool
+release_tries_again(struct release *r, const struct tb_error *err)
+{
+	int64_t ms = err->retry_after_ms + RETRY_AFTER_MS;
+
+	if (!tb_error_is_transient(err) || now_boot_ms() + ms >= r->ends_ms)
+		return false;
+	loop_timer_set(&r->timer, ms);
+	return true;
 }
 
 static void
@@ -369,7 +399,8 @@ release_on_value(void *arg, const struct broker_view *view,
 	r->waiter = NULL;
 	loop_timer_stop(&r->timer);
 	if (err) {
-		release_fail(r, err);
+		if (!release_tries_again(r, err))
+			release_fail(r, err);
 		return;
 	}
 	v = session_verdict(s, r->token);
@@ -401,7 +432,16 @@ release_give_up(struct release *r, enum problem_code code, const char *detail)
 static void
 release_on_timer(void *arg)
 {
-	release_give_up(arg, PROBLEM_TIMEOUT,
+	struct release *r = arg;
+	int64_t left_ms = r->ends_ms - now_boot_ms();
+
+	if (!r->waiter && left_ms > 0) {
+		loop_timer_set(&r->timer, left_ms);
+		r->waiter = broker_wait(session_serve(r->op.session)->broker,
+		    r->token, 0, 0, release_on_value, r);
+		return;
+	}
+	release_give_up(r, PROBLEM_TIMEOUT,
 	    "there is no value yet; it is being made");
 }
 

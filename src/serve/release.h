@@ -2,7 +2,7 @@
 #pragma once
 /*
  * release - one value of one token to one client: verdict, record, send, record
- * (promise P1). The only way on which a value leaves through an HTTP door.
+ * (promise P1). The only way on which a value leaves the daemon.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,6 +13,10 @@ struct release_ask {
 	const char *token;   /* as the client wrote it */
 	int64_t min_valid_s;
 	int64_t wait_s;      /* how long it would wait; -1: not said */
+	/* how long it has to wait for a first value, whatever goes wrong on
+	 * the way, since it cannot ask again; 0: cold_wait, and an error is an
+	 * answer */
+	int64_t patience_ms;
 	uint64_t known;      /* generation that it has, 0: none */
 	const char *delivery; /* for the record: a static word or NULL */
 	bool as_text;        /* the bare value instead of JSON */

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "serve/http1.h"
 #include "state/acl.h"
@@ -41,11 +42,15 @@ struct route {
 	const char *query[ROUTE_QUERY_MAX]; /* the parameters that there are */
 };
 
+struct door_ops;
 struct door {
 	enum acl_door id;
 	const char *socket; /* in the run directory */
+	mode_t mode;        /* of the socket, when we bind it */
 	const struct route *routes;
 	size_t n_routes;
+	/* NULL: it speaks HTTP; else what it does instead (session.h) */
+	const struct door_ops *ops;
 };
 
 /* A request whose row was found; borrowed for the call. */

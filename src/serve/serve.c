@@ -16,7 +16,9 @@
 #include "conf.h"
 #include "serve/admin.h"
 #include "serve/api.h"
+#include "serve/credential.h"
 #include "serve/denylog.h"
+#include "serve/filler.h"
 #include "serve/listener.h"
 #include "serve/peer.h"
 #include "serve/rate.h"
@@ -24,7 +26,8 @@
 #include "serve/serve_int.h"
 #include "serve/session.h"
 
-static const struct door *const doors[] = { &api_door, &admin_door };
+static const struct door *const doors[] = { &api_door, &credential_door,
+	&admin_door };
 
 /* ----------------------------------------------------------------- sockets */
 
@@ -62,13 +65,9 @@ serve_take(struct serve *s, const struct sysd_fd *given, struct tb_error *err)
 		return serve_add(s, doors[i], given->fd, NULL, err);
 	}
 	close(given->fd);
-	if (streq(given->name, acl_door_name(ACL_DOOR_CREDENTIAL)))
-		return tb_error_set(err, TB_E_CONFIG, "systemd hands over a "
-		    "credential socket, which is not supported by this "
-		    "version: disable its socket unit");
 	return tb_error_set(err, TB_E_CONFIG, "systemd hands over a socket "
-	    "called '%.40s': FileDescriptorName= must be api or admin",
-	    given->name);
+	    "called '%.40s': FileDescriptorName= must be api, credential or "
+	    "admin", given->name);
 }
 
 static int
@@ -101,7 +100,7 @@ serve_bind_all(struct serve *s, struct tb_error *err)
 		_cleanup_free_ char *path = xasprintf("%s/%s", dir,
 		    doors[i]->socket);
 
-		fd = listener_bind(path, err);
+		fd = listener_bind(path, doors[i]->mode, err);
 		if (fd < 0 || serve_add(s, doors[i], fd, path, err) < 0)
 			return -1;
 	}
@@ -181,6 +180,7 @@ serve_new(const struct serve_env *env, const struct conf *conf,
 	s->rate = rate_new();
 	s->denylog = denylog_new();
 	s->sessions = session_set_new(s);
+	s->fillers = filler_set_new(env->loop);
 	if (peer_probe(s->peers, err) < 0 || serve_open(s, err) < 0) {
 		serve_free(s);
 		return NULL;
@@ -210,6 +210,7 @@ serve_free(struct serve *s)
 		return;
 	serve_close_doors(s);
 	session_set_free(s->sessions);
+	filler_set_free(s->fillers); /* behind the sessions, which add some */
 	peer_table_free(s->peers);
 	render_free(s->render);
 	rate_free(s->rate);

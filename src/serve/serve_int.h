@@ -11,6 +11,7 @@
 #include "serve/serve.h"
 
 struct denylog;
+struct filler_set;
 struct listener;
 struct peer_table;
 struct rate;
@@ -36,6 +37,7 @@ struct serve {
 	struct rate *rate;
 	struct denylog *denylog;
 	struct session_set *sessions;
+	struct filler_set *fillers;
 	struct listener *listeners[SERVE_DOORS_MAX];
 	size_t n_listeners;
 	bool stopping;

@@ -112,13 +112,17 @@ count_out(struct session_set *set, uid_t uid)
 	free(u);
 }
 
+/* What all connections together fill, a few users can fill: that must not keep
+ * units from starting. */
 const char *
-session_set_refuses(const struct session_set *set, uid_t uid)
+session_set_refuses(const struct session_set *set, const struct door *door,
+    uid_t uid)
 {
 	const struct conf *conf = set->serve->conf;
 	const struct session_uid *u = set->uids[uid % SESSION_UID_BUCKETS];
+	bool is_unit = door->id == ACL_DOOR_CREDENTIAL && uid == 0;
 
-	if (set->n >= conf->max_connections)
+	if (set->n >= conf->max_connections && !is_unit)
 		return "there are too many connections";
 	while (u && u->uid != uid)
 		u = u->next;
@@ -138,6 +142,7 @@ session_start(struct session_set *set, const struct door *door, int fd,
 	s->set = set;
 	s->door = door;
 	s->peer = peer;
+	s->who = &peer->who;
 	s->fd = fd;
 	s->phase = SESSION_IDLE;
 	s->deadline_ms = now_boot_ms() + phase_ms[SESSION_IDLE];
@@ -148,7 +153,10 @@ session_start(struct session_set *set, const struct door *door, int fd,
 		loop_timer_set(&set->tick, TICK_MS);
 	/* most clients have written already: perhaps it is over before the
 	 * event loop has to hear of it */
-	session_on_event(fd, EV_READ, s);
+	if (door->ops)
+		door->ops->open(s);
+	else
+		session_on_event(fd, EV_READ, s);
 	if (s->phase != SESSION_CLOSED)
 		session_watch(s);
 }
@@ -169,19 +177,24 @@ void
 session_close(struct session *s)
 {
 	struct session_op *op = STEAL(s->op);
-	struct session_attachment *a = STEAL(s->attached);
+	struct session_attachment *a;
 
 	if (s->phase == SESSION_CLOSED)
 		return;
 	session_unwatch(s);
 	session_enter(s, SESSION_CLOSED);
-	close(s->fd);
+	if (s->door->ops)
+		s->door->ops->end(s, s->fd);
+	else
+		close(s->fd);
 	s->fd = -1;
 	count_out(s->set, s->peer->who.uid);
 	loop_task_post(&s->set->reap);
 	session_out_free(s, false);
 	if (op)
 		op->type->gone(op);
+	s->who = &s->peer->who;
+	a = STEAL(s->attached);
 	if (a)
 		a->gone(a);
 }
@@ -336,7 +349,31 @@ session_door(const struct session *s)
 const struct principal *
 session_who(const struct session *s)
 {
-	return &s->peer->who;
+	return s->who;
+}
+
+int
+session_fd(const struct session *s)
+{
+	return s->fd;
+}
+
+const struct peer *
+session_peer(const struct session *s)
+{
+	return s->peer;
+}
+
+void
+session_speak_for(struct session *s, const struct principal *who)
+{
+	s->who = who;
+}
+
+void
+session_new_request(struct session *s)
+{
+	s->request_id = session_set_next_id(s->set);
 }
 
 bool
@@ -403,7 +440,14 @@ session_verdict(struct session *s, const char *token)
 		.conf = serve->conf,
 		.conf_generation = serve->conf_generation,
 	};
+	struct verdict_cache *none = NULL;
+	struct acl_verdict v;
 
-	return verdict_get(&s->peer->verdicts, &env, &s->peer->who,
-	    s->door->id, token);
+	if (s->who == &s->peer->who)
+		return verdict_get(&s->peer->verdicts, &env, s->who,
+		    s->door->id, token);
+	/* what is kept with the peer is about the peer */
+	v = verdict_get(&none, &env, s->who, s->door->id, token);
+	free(none);
+	return v;
 }

@@ -19,6 +19,8 @@
 #include "serve/route.h"
 #include "state/acl.h"
 
+struct audit_rec;
+struct broker_view;
 struct peer;
 struct serve;
 struct session;
@@ -35,8 +37,9 @@ enum session_hurry {
 struct session_set *session_set_new(struct serve *serve);
 void session_set_free(struct session_set *set); /* closes them; NULL is fine */
 size_t session_set_count(const struct session_set *set);
-/* May this uid have one more? NULL: yes, else a static text. */
-const char *session_set_refuses(const struct session_set *set, uid_t uid);
+/* May this uid have one more at this door? NULL: yes, else a static text. */
+const char *session_set_refuses(const struct session_set *set,
+    const struct door *door, uid_t uid);
 /* For all operations; see enum session_hurry. */
 void session_set_hurry(struct session_set *set, enum session_hurry why);
 /* For an answer to somebody who gets no session. */
@@ -49,7 +52,33 @@ void session_start(struct session_set *set, const struct door *door, int fd,
 /* At once for the client; the memory lives until the next turn. */
 void session_close(struct session *s);
 
+/* What a door does that does not speak HTTP. What its clients send, if they
+ * do, is not looked at: it is an error. */
+struct door_ops {
+	/* A session begins: refuse, or begin an operation. */
+	void (*open)(struct session *s);
+	/* The value leaves, or does not: sets event and reason of rec, which
+	 * the caller records before it closes the session. */
+	void (*send)(struct session *s, const struct broker_view *view,
+	    struct audit_rec *rec);
+	/* Both refuse, and close the session. */
+	void (*deny)(struct session *s, const char *token,
+	    const struct acl_verdict *v);
+	void (*refuse)(struct session *s, const struct problem *p);
+	/* The session is closed, whatever for. fd is taken. */
+	void (*end)(struct session *s, int fd);
+	/* Somebody who gets no session. fd is taken; detail is static. */
+	void (*turn_away)(struct serve *serve, int fd, const char *detail);
+};
+
 struct serve *session_serve(const struct session *s);
+int session_fd(const struct session *s);
+const struct peer *session_peer(const struct session *s);
+/* The connection is judged as this one from now on, which belongs to the
+ * session's attachment. */
+void session_speak_for(struct session *s, const struct principal *who);
+/* What is asked now is another request than what was asked before. */
+void session_new_request(struct session *s);
 const struct door *session_door(const struct session *s);
 const struct principal *session_who(const struct session *s);
 bool session_peer_is_alive(const struct session *s);

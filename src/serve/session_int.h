@@ -52,6 +52,7 @@ struct session {
 	struct session_set *set;
 	const struct door *door;
 	struct peer *peer;
+	const struct principal *who; /* the peer's, as a rule */
 	struct session_in *in;
 	struct session_out *out;
 	struct session_op *op;

@@ -188,7 +188,7 @@ refuse_and_close(struct session *s, enum problem_code code, int status,
 	};
 
 	session_in_free(s);
-	s->request_id = session_set_next_id(s->set);
+	session_new_request(s);
 	session_problem(s, &p);
 }
 
@@ -237,7 +237,7 @@ refuse_invalid(struct session *s, const struct http1 *h)
 static void
 dispatch(struct session *s, const struct http1 *h, const char *buf)
 {
-	s->request_id = session_set_next_id(s->set);
+	session_new_request(s);
 	s->minor = h->minor;
 	/* Nothing takes HEAD. Its refusal has a body, which such a client does
 	 * not read: nothing may follow on this connection. */

@@ -117,6 +117,10 @@ session_problem(struct session *s, const struct problem *p)
 	char line[HTTP1_STATUS_LINE_MAX], id[17];
 	struct iovec iov[2];
 
+	if (s->door->ops) {
+		s->door->ops->refuse(s, p);
+		return;
+	}
 	if (p->closes) {
 		s->keep_alive = false;
 		s->lingers = true;

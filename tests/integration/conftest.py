@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures that all integration tests share."""
 
+import contextlib
+import os
+import secrets
+
 import pytest
 
 import providers
+import units
+import util
 
 
 def _started(name, tls=False):
@@ -51,3 +57,19 @@ def provider(request):
 def tls_provider(request):
     """Each of the two providers over https, with client certificates and without the proxy."""
     return request.getfixturevalue(request.param + "_tls")
+
+
+@pytest.fixture
+def slice_dir():
+    """A slice of our own in the unified hierarchy, gone afterwards."""
+    root = units.cgroup_root()
+    if not root or os.geteuid() != 0:
+        pytest.skip("no cgroup2 hierarchy that this user may write to")
+    path = root / f"tb{secrets.token_hex(4)}.slice"
+    path.mkdir()
+    yield path
+    for child in sorted(path.rglob("*"), key=lambda p: len(p.parts), reverse=True):
+        if child.is_dir():
+            with contextlib.suppress(OSError):
+                child.rmdir()
+    util.wait_until(lambda: not path.rmdir(), 5, "the end of the control group")

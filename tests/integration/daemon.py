@@ -95,6 +95,7 @@ class Daemon:
         self.process = None
         self.api = Door(self, self.run_dir / "api.sock")
         self.admin = Door(self, self.run_dir / "admin.sock")
+        self.credential_socket = str(self.run_dir / "credential.sock")
         self.key_file.write_text(secrets.token_hex(32) + "\n")
         self.key_file.chmod(0o400)
         self.write_conf(conf, broker)

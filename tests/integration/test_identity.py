@@ -4,8 +4,6 @@
 import contextlib
 import json
 import os
-import pathlib
-import secrets
 import socket
 import subprocess
 import time
@@ -13,7 +11,7 @@ import time
 import pytest
 
 import daemon as d
-import util
+from units import in_cgroup
 
 CONF = """\
 [backend by-hand]
@@ -38,46 +36,12 @@ print(s.makefile("rb").readline().split()[1].decode())
 """
 
 
-def cgroup_root():
-    for line in pathlib.Path("/proc/mounts").read_text().splitlines():
-        fields = line.split()
-        if fields[2] == "cgroup2":
-            return pathlib.Path(fields[1])
-    return None
-
-
-@pytest.fixture
-def slice_dir():
-    """A slice of our own in the unified hierarchy, gone afterwards."""
-    root = cgroup_root()
-    if not root or os.geteuid() != 0:
-        pytest.skip("no cgroup2 hierarchy that this user may write to")
-    path = root / f"tb{secrets.token_hex(4)}.slice"
-    path.mkdir()
-    yield path
-    for child in sorted(path.rglob("*"), key=lambda p: len(p.parts), reverse=True):
-        if child.is_dir():
-            with contextlib.suppress(OSError):
-                child.rmdir()
-    util.wait_until(lambda: not path.rmdir(), 5, "the end of the control group")
-
-
 @pytest.fixture
 def tb():
     with d.Daemon(CONF) as one:
         one.ctl("import", "t", "--expires-at", "1d", stdin="M.V1.value-of-the-token\n", check=0)
         one.learn_value("M.V1.value-of-the-token")
         yield one
-
-
-def in_cgroup(path, *argv, **kwargs):
-    """Runs argv in that control group; it is made when it is not there."""
-    path.mkdir(exist_ok=True, parents=True)
-
-    def enter():
-        (path / "cgroup.procs").write_text(str(os.getpid()))
-
-    return subprocess.run(list(argv), preexec_fn=enter, capture_output=True, text=True, timeout=30, check=False, **kwargs)
 
 
 def ask(tb, path, **kwargs):

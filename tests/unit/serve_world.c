@@ -89,6 +89,7 @@ world_setup(void **state)
 		.admin_group = (char *)(uintptr_t)"0",
 		.auditor_group = (char *)(uintptr_t)"0",
 		.cold_wait_ms = 20000,
+		.credential_wait_ms = 45000,
 		.max_connections = 64,
 		.max_connections_per_uid = 64,
 		.tokens = w->tokens,

@@ -100,30 +100,34 @@ binds_its_sockets(void **state)
 	snprintf(path, sizeof(path), "%s/api.sock", w->dir);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0666);
+	snprintf(path, sizeof(path), "%s/credential.sock", w->dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	snprintf(path, sizeof(path), "%s/api.sock", w->dir);
 	/* somebody listens */
-	assert_int_equal(listener_bind(path, &err), -1);
+	assert_int_equal(listener_bind(path, 0666, &err), -1);
 	assert_non_null(strstr(err.msg, "in use"));
 	serve_free(w->serve);
 	w->serve = NULL;
 	assert_int_equal(stat(path, &st), -1);
 	/* one that a crash left is replaced, anything else is not */
-	fd = listener_bind(path, &err);
+	fd = listener_bind(path, 0666, &err);
 	assert_true(fd >= 0);
 	close(fd);
 	assert_int_equal(stat(path, &st), 0);
-	fd = listener_bind(path, &err);
+	fd = listener_bind(path, 0666, &err);
 	assert_true(fd >= 0);
 	close(fd);
 	unlink(path);
 	fd = open(path, O_CREAT | O_WRONLY, 0600);
 	close(fd);
-	assert_int_equal(listener_bind(path, &err), -1);
+	assert_int_equal(listener_bind(path, 0666, &err), -1);
 	assert_non_null(strstr(err.msg, "is not a socket"));
 	unlink(path);
 	memset(path, 'a', sizeof(path) - 1);
 	path[0] = '/';
 	path[sizeof(path) - 1] = '\0';
-	assert_int_equal(listener_bind(path, &err), -1);
+	assert_int_equal(listener_bind(path, 0666, &err), -1);
 	assert_non_null(strstr(err.msg, "too long"));
 }
 
@@ -158,12 +162,11 @@ takes_sockets_by_name(void **state)
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/x.sock", w->dir);
-	fd = listener_bind(path, &err);
+	fd = listener_bind(path, 0666, &err);
 	assert_int_equal(hand_over(w, fd, "api", &err), 0);
-	assert_int_equal(hand_over(w, fd, "credential", &err), -1);
-	assert_non_null(strstr(err.msg, "not supported by this version"));
+	assert_int_equal(hand_over(w, fd, "credential", &err), 0);
 	assert_int_equal(hand_over(w, fd, "backdoor", &err), -1);
-	assert_non_null(strstr(err.msg, "must be api or admin"));
+	assert_non_null(strstr(err.msg, "must be api, credential or admin"));
 	close(fd);
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	assert_int_equal(hand_over(w, fd, "api", &err), -1);
