@@ -182,9 +182,7 @@ def test_full_audit_filesystem(sandbox):
         assert seen[-1] == 503 and set(seen) <= {200, 503}, seen
         assert get(tb).json()["code"] == "unavailable.audit"
         assert_told(tb)
-        minted = len(sandbox.state()["tokens"])
         assert get(tb, "other", timeout=60).status == 503
-        assert len(sandbox.state()["tokens"]) == minted or tb.audit("minted")
         # hours of it, in small: neither wedged nor gone
         for _ in range(20):
             assert get(tb).status == 503
