@@ -3,12 +3,14 @@
  * render - see the header. One kept text per token, replaced when the serial
  * of the broker's view changes.
  *
- *	HTTP/1.1 200 OK                                        head
- *	Content-Type ... {"token":"...",...,"expires_in":      kept, a secret
- *	    604800,"request_id":"0123456789abcdef"}            patch
+ *	HTTP/1.1 200 OK
+ *	Content-Type ... {"token":"...",...,"expires_in":
+ *	    604800,"request_id":"0123456789abcdef"}            patched in place
  *
  * The number is padded with spaces (JSON allows them), so every answer of a
- * generation has the same Content-Length.
+ * generation has the same Content-Length. All of it lies in one piece, for one
+ * plain send(2); a client of HTTP/1.0, or one that closes, gets another status
+ * line in front of the same bytes.
  */
 #include "serve/render.h"
 
@@ -31,6 +33,8 @@ struct kept {
 	char *token;
 	uint64_t serial;
 	struct secret text;
+	size_t body_at; /* behind the status line */
+	char *patch;    /* the last PATCH_LEN bytes of text */
 };
 
 struct render {
@@ -138,7 +142,8 @@ kept_make(struct kept *k, const struct broker_view *view)
 	struct strbuf head _cleanup_(strbuf_clear) = STRBUF_INIT;
 	struct secret value _cleanup_(secret_clear) = SECRET_INIT;
 	static const char open[] = "{\"token\":\"";
-	char when[TIMEFMT_SIZE];
+	char when[TIMEFMT_SIZE], line[HTTP1_STATUS_LINE_MAX];
+	unsigned char *p;
 
 	add_value(&value, view->value);
 	strbuf_addf(&tail, "\",\"token_type\":\"Bearer\",\"expires_at\":\"%s\","
@@ -147,14 +152,19 @@ kept_make(struct kept *k, const struct broker_view *view)
 	    view->generation);
 	strbuf_add_json(&tail, view->token_id);
 	strbuf_adds(&tail, ",\"expires_in\":");
+	k->body_at = http1_status_line(line, 200, 1, true);
+	strbuf_add(&head, line, k->body_at);
 	strbuf_addf(&head, "Content-Type: application/json\r\n"
 	    "Cache-Control: no-store\r\nETag: \"%" PRIu64 "\"\r\n"
-	    "Content-Length: %zu\r\n\r\n", view->generation,
-	    sizeof(open) - 1 + value.len + tail.len + PATCH_LEN);
-	secret_set(&k->text, head.s, head.len);
-	secret_append(&k->text, open, sizeof(open) - 1);
-	secret_append(&k->text, secret_reveal(&value), value.len);
-	secret_append(&k->text, tail.s, tail.len);
+	    "Content-Length: %zu\r\n\r\n%s", view->generation,
+	    sizeof(open) - 1 + value.len + tail.len + PATCH_LEN, open);
+	p = secret_alloc(&k->text, head.len + value.len + tail.len + PATCH_LEN);
+	memcpy(p, head.s, head.len);
+	p += head.len;
+	memcpy(p, secret_reveal(&value), value.len);
+	p += value.len;
+	memcpy(p, tail.s, tail.len);
+	k->patch = (char *)p + tail.len;
 	k->serial = view->serial;
 }
 
@@ -197,18 +207,21 @@ render_json(struct render *r, const struct broker_view *view,
     const struct render_how *how, struct render_reply *out)
 {
 	struct kept *k = kept_of(r, view->name);
+	const char *text;
+	size_t skip = 0;
 
-	_Static_assert(PATCH_LEN <= sizeof(out->patch), "patch is too small");
 	if (k->serial != view->serial || secret_is_empty(&k->text))
 		kept_make(k, view);
+	make_patch(k->patch, seconds_left(view, how->now_s), how->request_id);
 	out->n_iov = 0;
 	out->len = 0;
-	set_part(out, out->head, http1_status_line(out->head, 200, how->minor,
-	    how->keep_alive));
-	set_part(out, secret_reveal(&k->text), k->text.len);
-	make_patch(out->patch, seconds_left(view, how->now_s),
-	    how->request_id);
-	set_part(out, out->patch, PATCH_LEN);
+	if (how->minor != 1 || !how->keep_alive) {
+		set_part(out, out->head, http1_status_line(out->head, 200,
+		    how->minor, how->keep_alive));
+		skip = k->body_at;
+	}
+	text = secret_reveal(&k->text);
+	set_part(out, text + skip, k->text.len - skip);
 }
 
 void

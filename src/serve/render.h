@@ -4,7 +4,7 @@
  * render - answers that carry a token, made when a generation is asked for the
  * first time and kept, so that the hot path neither formats nor copies a
  * secret: what differs from one answer to the next (seconds left, request id)
- * stands at the end, in a few bytes of the caller's.
+ * stands at the end, and is put over what the answer before had there.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,13 +15,12 @@ struct broker_view;
 struct render;
 
 #define RENDER_REQUEST_ID 16 /* hexadecimal digits */
-#define RENDER_IOV 3
+#define RENDER_IOV 2
 
 /* The parts of one answer. The head is that of http1_status_line(); iov points
  * into this struct and into render's memory, good until the next call. */
 struct render_reply {
 	char head[256];
-	char patch[64];
 	struct iovec iov[RENDER_IOV];
 	int n_iov;
 	size_t len;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Answers. One sendmsg(2) of parts that lie where they are; what the kernel
- * does not take is copied (into secret memory: it may be a token) and follows.
+ * Answers. One send(2) or sendmsg(2) of parts that lie where they are; what the
+ * kernel does not take is copied (into secret memory: it may be a token) and
+ * follows.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -30,20 +31,30 @@ keep_unsent(struct session *s, const struct iovec *iov, int n, size_t sent)
 	session_watch(s);
 }
 
-enum session_sent
-session_send(struct session *s, const struct iovec *iov, int n)
+/* An answer in one piece is spared the kernel's reading of a vector. */
+static ssize_t
+send_parts(int fd, const struct iovec *iov, int n)
 {
 	struct msghdr msg = {
 		.msg_iov = (struct iovec *)(uintptr_t)iov,
 		.msg_iovlen = (size_t)n,
 	};
+
+	return n == 1 ? send(fd, iov->iov_base, iov->iov_len,
+	    MSG_NOSIGNAL | MSG_DONTWAIT) : sendmsg(fd, &msg,
+	    MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+enum session_sent
+session_send(struct session *s, const struct iovec *iov, int n)
+{
 	size_t total = 0;
 	ssize_t sent;
 	int i;
 
 	for (i = 0; i < n; i++)
 		total += iov[i].iov_len;
-	sent = sendmsg(s->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	sent = send_parts(s->fd, iov, n);
 	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
 		session_close(s);
 		return SESSION_NOT_SENT;
