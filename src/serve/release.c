@@ -118,6 +118,7 @@ record_of(struct session *s, const char *id, const struct acl_verdict *v,
 		.request_id = id,
 		.delivery = delivery,
 		.expires_at = view->expires_at,
+		.same = session_same_record(s, view->name, view->serial),
 	};
 }
 
@@ -201,16 +202,17 @@ send_late(struct session *s, const struct audit_rec *rec)
 	session_on_drained(s, late_on_drained, late);
 }
 
-/* The record of what became of an authorisation, made of the authorisation's.
- * What that has said already is not said again (request_id joins the two):
- * half the bytes, and nearly half of what an audit costs a release. */
+/* What became of an authorisation, from the authorisation's record. What that
+ * has said is not said again (request_id joins the two): half the bytes, and
+ * nearly half of what the audit costs a release. */
 static void
-outcome_of(struct audit_rec *rec)
+note_outcome(struct serve *serve, struct audit_rec *rec)
 {
 	rec->rule = NULL;
 	rec->verdict = rec->token_id = rec->fingerprint = NULL;
 	rec->backend = rec->human = NULL;
 	rec->expires_at = 0;
+	audit_note(serve->audit, rec);
 }
 
 /* rec is that of the authorisation. */
@@ -229,7 +231,7 @@ send_value(struct session *s, const struct broker_view *view, bool as_text,
 
 	if (session_door(s)->ops) {
 		session_door(s)->ops->send(s, view, rec);
-		audit_note(serve->audit, rec);
+		note_outcome(serve, rec);
 		session_close(s);
 		return;
 	}
@@ -237,16 +239,15 @@ send_value(struct session *s, const struct broker_view *view, bool as_text,
 		render_text(serve->render, view, &how, &reply);
 	else
 		render_json(serve->render, view, &how, &reply);
-	outcome_of(rec);
 	switch (session_send(s, reply.iov, reply.n_iov)) {
 	case SESSION_SENT:
 		rec->event = AUDIT_SENT;
-		audit_note(serve->audit, rec);
+		note_outcome(serve, rec);
 		break;
 	case SESSION_NOT_SENT:
 		rec->event = AUDIT_WITHHELD;
 		rec->reason = "client went away";
-		audit_note(serve->audit, rec);
+		note_outcome(serve, rec);
 		break;
 	case SESSION_PARTLY:
 		send_late(s, rec);

@@ -451,3 +451,10 @@ session_verdict(struct session *s, const char *token)
 	free(none);
 	return v;
 }
+
+uint64_t
+session_same_record(struct session *s, const char *token, uint64_t serial)
+{
+	return s->who != &s->peer->who ? 0 : verdict_same(s->peer->verdicts,
+	    s->door->id, token, serial, &s->set->same_records);
+}

@@ -85,7 +85,7 @@ struct session_set {
 	size_t n; /* not closed */
 	struct session_uid *uids[SESSION_UID_BUCKETS];
 	size_t buffered; /* bytes in session_in, all sessions together */
-	uint64_t request_key, request_count;
+	uint64_t request_key, request_count, same_records;
 	/* where a request is read to; it stays here when it is complete */
 	struct secret scratch;
 	unsigned char *scratch_bytes;

@@ -8,7 +8,7 @@
 #include "broker/broker.h"
 #include "conf.h"
 
-static struct acl_verdict *
+static struct verdict_kept *
 find(struct verdict_cache *c, enum acl_door door, const char *token)
 {
 	unsigned i;
@@ -16,7 +16,7 @@ find(struct verdict_cache *c, enum acl_door door, const char *token)
 	for (i = 0; i < c->n; i++)
 		if (c->kept[i].door == door &&
 		    strcmp(c->kept[i].token, token) == 0)
-			return &c->kept[i].v;
+			return &c->kept[i];
 	return NULL;
 }
 
@@ -32,9 +32,8 @@ keep(struct verdict_cache *c, const struct verdict_env *env,
 			name = env->conf->tokens[i]->name;
 	if (!name)
 		return;
-	c->kept[c->next].door = door;
-	c->kept[c->next].token = name;
-	c->kept[c->next].v = *v;
+	c->kept[c->next] = (struct verdict_kept){ .door = door,
+		.token = name, .v = *v };
 	c->next = (c->next + 1) % VERDICT_KEPT;
 	if (c->n < VERDICT_KEPT)
 		c->n++;
@@ -45,14 +44,15 @@ verdict_get(struct verdict_cache **cache, const struct verdict_env *env,
     const struct principal *who, enum acl_door door, const char *token)
 {
 	struct verdict_cache *c = *cache;
-	struct acl_verdict v, *kept;
+	struct verdict_kept *kept;
+	struct acl_verdict v;
 	bool exists;
 
 	if (c && c->conf_generation != env->conf_generation)
 		c->n = c->next = 0;
 	kept = c ? find(c, door, token) : NULL;
 	if (kept)
-		return *kept;
+		return kept->v;
 	/* both, always: how long it takes must not tell which one failed */
 	v = acl_check(env->conf->rules, env->conf->n_rules, who, door, token);
 	exists = broker_has_token(env->broker, token);
@@ -67,4 +67,21 @@ verdict_get(struct verdict_cache **cache, const struct verdict_env *env,
 	c->conf_generation = env->conf_generation;
 	keep(c, env, door, token, &v);
 	return v;
+}
+
+uint64_t
+verdict_same(struct verdict_cache *c, enum acl_door door, const char *token,
+    uint64_t serial, uint64_t *last)
+{
+	struct verdict_kept *k = c ? find(c, door, token) : NULL;
+
+	if (!k)
+		return 0;
+	if (k->serial != serial) {
+		k->serial = serial;
+		k->same = 0;
+	} else if (!k->same) {
+		k->same = ++*last;
+	}
+	return k->same;
 }

@@ -19,10 +19,11 @@ struct principal;
 struct verdict_cache {
 	uint64_t conf_generation;
 	unsigned n, next; /* filled; to be replaced next */
-	struct {
+	struct verdict_kept {
 		enum acl_door door;
 		const char *token; /* borrowed from the configuration */
 		struct acl_verdict v;
+		uint64_t serial, same; /* see verdict_same */
 	} kept[VERDICT_KEPT];
 };
 
@@ -37,3 +38,9 @@ struct verdict_env {
 struct acl_verdict verdict_get(struct verdict_cache **cache,
     const struct verdict_env *env, const struct principal *who,
     enum acl_door door, const char *token);
+
+/* After a permission: the number that struct audit_rec calls `same`, for a
+ * release of the value with this serial. 0 for the first one: few peers ask
+ * twice. *last: the newest number there is. */
+uint64_t verdict_same(struct verdict_cache *c, enum acl_door door,
+    const char *token, uint64_t serial, uint64_t *last);

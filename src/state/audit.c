@@ -62,6 +62,7 @@ audit_free(struct audit *a)
 	writer_forget(&a->telling);
 	denials_free(a->denials);
 	strbuf_clear(&a->buf);
+	audit_line_clear(&a->line);
 	free(a);
 }
 

@@ -65,6 +65,10 @@ struct audit_rec {
 	const char *nonce;
 	const char *delivery; /* "static", "env" for audited downgrades */
 	int64_t expires_at;
+	/* Records with the same number (not 0) are the same but for event,
+	 * request_id, nonce and what stands below: their common text is kept
+	 * (the hot path's). */
+	uint64_t same;
 	uint64_t count;
 };
 

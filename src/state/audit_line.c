@@ -69,6 +69,15 @@ audit_line_init(struct audit_line *l)
 	l->boot[strcspn(l->boot, "\n")] = '\0';
 }
 
+void
+audit_line_clear(struct audit_line *l)
+{
+	size_t i;
+
+	for (i = 0; i < AUDIT_LINE_KEPT; i++)
+		strbuf_clear(&l->kept[i].text);
+}
+
 /* As strbuf_add, inlined for text whose length the compiler knows. The NUL
  * behind the text comes with audit_line_close. */
 static inline void
@@ -225,8 +234,8 @@ audit_line_open(struct audit_line *l, int64_t now_ms, struct strbuf *out)
 		ADD_TEXT(out, ",\"boot\":", l->boot);
 }
 
-void
-audit_line_head(struct audit_line *l, const struct audit_rec *rec,
+static void
+add_head(struct audit_line *l, const struct audit_rec *rec,
     struct strbuf *out)
 {
 	ADD_TEXT(out, ",\"event\":", audit_line_event_name(rec->event));
@@ -244,13 +253,40 @@ audit_line_head(struct audit_line *l, const struct audit_rec *rec,
 	ADD_TEXT(out, ",\"backend\":", rec->backend);
 	ADD_TEXT(out, ",\"login\":", rec->login);
 	ADD_TEXT(out, ",\"human\":", rec->human);
-	ADD_TEXT(out, ",\"request_id\":", rec->request_id);
-	ADD_TEXT(out, ",\"nonce\":", rec->nonce);
 	if (rec->expires_at) {
 		ADD(out, ",\"expires_at\":\"");
 		add_time(out, &l->expires, rec->expires_at);
 		ADD(out, "Z\"");
 	}
+}
+
+void
+audit_line_head(struct audit_line *l, const struct audit_rec *rec,
+    struct strbuf *out)
+{
+	struct audit_line_kept *k = &l->kept[(2 * rec->same + rec->event) %
+	    AUDIT_LINE_KEPT];
+	size_t start = out->len;
+
+	if (rec->same && k->same == rec->same && k->event == rec->event) {
+		add(out, k->text.s, k->text.len);
+		return;
+	}
+	add_head(l, rec, out);
+	if (!rec->same)
+		return;
+	k->same = rec->same;
+	k->event = rec->event;
+	strbuf_reset(&k->text);
+	strbuf_add(&k->text, out->s + start, out->len - start);
+}
+
+/* What is of one request. */
+static void
+add_ids(const struct audit_rec *rec, struct strbuf *out)
+{
+	ADD_TEXT(out, ",\"request_id\":", rec->request_id);
+	ADD_TEXT(out, ",\"nonce\":", rec->nonce);
 }
 
 void
@@ -295,6 +331,7 @@ audit_line_build(struct audit_line *l, const struct audit_rec *rec,
 {
 	audit_line_open(l, now_ms, out);
 	audit_line_head(l, rec, out);
+	add_ids(rec, out);
 	audit_line_count(rec->count, out);
 	audit_line_tail(rec, out);
 	audit_line_close(out);

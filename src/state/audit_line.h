@@ -2,12 +2,12 @@
 #pragma once
 /*
  * audit_line - the text of an audit record: a JSON object with its members in
- * a fixed order, those without a value left out. Pure but for the two cached
- * times. seq and hash are added when it is written (state/chain.h).
+ * a fixed order, those without a value left out. Pure but for what is kept: two
+ * times, and text that many records have in common. seq and hash are added when it is written (state/chain.h).
  *
  *	seq time boot event door uid gid unit invocation strength container pid
  *	rule verdict token generation token_id fingerprint backend login human
- *	request_id nonce expires_at count delivery reason hash
+ *	expires_at request_id nonce count delivery reason hash
  */
 #include <stdint.h>
 #include <sys/types.h>
@@ -23,20 +23,32 @@ struct audit_line_time {
 	size_t len;
 };
 
+/* The head of records that have one number. */
+struct audit_line_kept {
+	uint64_t same;
+	enum audit_event event;
+	struct strbuf text;
+};
+
+#define AUDIT_LINE_KEPT 64
+
 struct audit_line {
 	char boot[40]; /* boot id of the kernel, "" when there is none */
 	struct audit_line_time now, expires;
+	struct audit_line_kept kept[AUDIT_LINE_KEPT];
 };
 
 /* Reads the boot id. */
 void audit_line_init(struct audit_line *l);
+void audit_line_clear(struct audit_line *l);
 
 /* The whole object. */
 void audit_line_build(struct audit_line *l, const struct audit_rec *rec,
     int64_t now_ms, struct strbuf *out);
 
 /* The same in its parts, for who counts records of one text: open, head,
- * count, tail, close. Each member of head, count and tail begins with ','. */
+ * count, tail, close (request_id and nonce are of one request: left out).
+ * Each member of head, count and tail begins with ','. */
 void audit_line_open(struct audit_line *l, int64_t now_ms,
     struct strbuf *out);
 void audit_line_head(struct audit_line *l, const struct audit_rec *rec,

@@ -29,6 +29,7 @@ static struct {
 	struct writer_item *first, **end;
 	bool hold, fail;
 	char last_request[32];
+	uint64_t last_same;
 } fake = { .end = &fake.first };
 
 static const char *
@@ -69,6 +70,7 @@ note(const struct audit_rec *rec)
 	if (rec->reason)
 		strbuf_addf(&fake.text, ": %s", rec->reason);
 	strbuf_addc(&fake.text, '\n');
+	fake.last_same = rec->same;
 	snprintf(fake.last_request, sizeof(fake.last_request), "%s",
 	    rec->request_id ? rec->request_id : "");
 }
@@ -215,4 +217,10 @@ const char *
 fake_audit_last_request(void)
 {
 	return fake.last_request;
+}
+
+uint64_t
+fake_audit_last_same(void)
+{
+	return fake.last_same;
 }

@@ -4,7 +4,7 @@
  * fake_audit - state/audit.h as a text that a test compares:
  *
  *	authorised t1/3 rule.conf:1
- *	sent t1/3 rule.conf:1
+ *	sent t1/3
  *	denied t2: no rule matches
  *
  * In strict mode a record is durable at once, unless the test holds it or lets
@@ -25,3 +25,5 @@ void fake_audit_fail(void);
 unsigned fake_audit_pending(void);
 /* The request id of the last record, "" when it had none. */
 const char *fake_audit_last_request(void);
+/* Its `same`. */
+uint64_t fake_audit_last_same(void);

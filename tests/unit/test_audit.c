@@ -75,6 +75,7 @@ assert_line(const struct audit_rec *rec, const char *expected)
 	strcpy(l.boot, BOOT);
 	audit_line_build(&l, rec, FAKE_NOW_REAL_S * 1000 + 42, &b);
 	assert_string_equal(strbuf_str(&b), expected);
+	audit_line_clear(&l);
 }
 
 static void
@@ -98,8 +99,8 @@ test_line_with_everything(void **state)
 	    "\"generation\":18446744073709551615,\"token_id\":\"id-1\","
 	    "\"fingerprint\":\"00112233aabbccdd\",\"backend\":\"prod\","
 	    "\"login\":\"ops\",\"human\":\"https://idp sub-1\","
-	    "\"request_id\":\"r1\",\"nonce\":\"n0\","
-	    "\"expires_at\":\"2026-11-22T18:20:00Z\",\"count\":10,"
+	    "\"expires_at\":\"2026-11-22T18:20:00Z\","
+	    "\"request_id\":\"r1\",\"nonce\":\"n0\",\"count\":10,"
 	    "\"delivery\":\"static\",\"reason\":\"allowed by rule\"}");
 }
 
@@ -202,6 +203,49 @@ test_every_event_has_a_name(void **state)
 			assert_string_not_equal(a, b);
 		}
 	}
+}
+
+/* The kept text is that of its number and event, and of nothing else. */
+static void
+test_common_text_is_kept(void **state)
+{
+	static const struct {
+		uint64_t same, says;
+		enum audit_event event;
+	} table[] = {
+		{ 1, 1, AUDIT_AUTHORISED }, { 1, 1, AUDIT_SENT },
+		{ 2, 2, AUDIT_AUTHORISED }, { 1, 1, AUDIT_AUTHORISED },
+		/* told that it is the same, it does not look */
+		{ 1, 9, AUDIT_AUTHORISED }, { 1, 9, AUDIT_SENT },
+		{ 0, 3, AUDIT_AUTHORISED }, { 0, 4, AUDIT_AUTHORISED },
+		/* in the same place */
+		{ 1 + AUDIT_LINE_KEPT, 5, AUDIT_AUTHORISED },
+		{ 1, 6, AUDIT_AUTHORISED }, { 1, 6, AUDIT_WITHHELD },
+	};
+	static const uint64_t said[] = { 1, 1, 2, 1, 1, 1, 3, 4, 5, 6, 6 };
+	struct strbuf b _cleanup_(strbuf_clear) = STRBUF_INIT;
+	struct audit_line l;
+	size_t i;
+
+	audit_line_init(&l);
+	l.boot[0] = '\0';
+	for (i = 0; i < ARRAY_SIZE(table); i++) {
+		char id[8];
+		struct audit_rec rec = { .event = table[i].event,
+			.generation = table[i].says, .same = table[i].same,
+			.request_id = id };
+		_cleanup_free_ char *expected = NULL;
+
+		snprintf(id, sizeof(id), "r%zu", i);
+		expected = xasprintf("{\"time\":\"2026-11-22T17:20:00.000Z\","
+		    "\"event\":\"%s\",\"generation\":%d,"
+		    "\"request_id\":\"%s\"}",
+		    audit_line_event_name(rec.event), (int)said[i], id);
+		strbuf_reset(&b);
+		audit_line_build(&l, &rec, FAKE_NOW_REAL_S * 1000, &b);
+		assert_string_equal(strbuf_str(&b), expected);
+	}
+	audit_line_clear(&l);
 }
 
 static void
@@ -529,6 +573,7 @@ main(void)
 		cmocka_unit_test(test_line_does_not_repeat_strangers),
 		cmocka_unit_test(test_line_escapes),
 		cmocka_unit_test(test_every_event_has_a_name),
+		cmocka_unit_test(test_common_text_is_kept),
 		cmocka_unit_test(test_times_follow_the_clock),
 		T(test_strict_waits_and_relaxed_does_not),
 		T(test_strict_is_durable),
