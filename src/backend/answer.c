@@ -32,6 +32,18 @@ answer_number(const json_t *j, int64_t *epoch_s)
 	return true;
 }
 
+/* A time without a zone, as Arrow writes it in JSON, is UTC. */
+static bool
+answer_text_time(const char *s, int64_t *epoch_s)
+{
+	char with_zone[64];
+
+	if (timefmt_parse_rfc3339(s, epoch_s))
+		return true;
+	return (size_t)snprintf(with_zone, sizeof(with_zone), "%sZ", s) <
+	    sizeof(with_zone) && timefmt_parse_rfc3339(with_zone, epoch_s);
+}
+
 bool
 answer_time(const json_t *j, int64_t *epoch_s)
 {
@@ -39,7 +51,7 @@ answer_time(const json_t *j, int64_t *epoch_s)
 	int64_t t = 0;
 
 	if (json_is_string(j)) {
-		if (!timefmt_parse_rfc3339(json_string_value(j), &t))
+		if (!answer_text_time(json_string_value(j), &t))
 			return false;
 	} else if (json_is_object(j)) {
 		if (jsonx_opt_int(j, "seconds", &t, &ignored) < 0)

@@ -11,6 +11,7 @@
 
 #include "backend/http_template.h"
 #include "backend/import.h"
+#include "backend/influxdb3.h"
 #include "backend/influxdb_mgmt.h"
 #include "backend/oauth_access.h"
 #include "base/strbuf.h"
@@ -26,6 +27,7 @@ static const struct backend_ops *const backend_types[] = {
 	&import_ops,
 	&influxdb_mgmt_clustered_ops,
 	&influxdb_mgmt_dedicated_ops,
+	&influxdb3_ops,
 	&oauth_access_ops,
 };
 

@@ -69,6 +69,8 @@ static const struct fault_kind fault_kinds[] = {
 	{ "hide_revoked", FAULT_FLAG, "", "lists leave revoked tokens out" },
 	{ "status_201", FAULT_FLAG, "", "mint: 201 instead of 200" },
 	{ "strict_body", FAULT_FLAG, "", "mint: refuse unknown members" },
+	{ "influx3_core", FAULT_FLAG, "",
+	    "InfluxDB 3 Core: there are no resource tokens" },
 	{ "mgmt_no_chain", FAULT_FLAG, "",
 	    "no management token by a management token" },
 	/* HTTP, at any endpoint */

@@ -11,10 +11,8 @@
 #define MGMT_NAME_MAX 64
 #define MGMT_TEXT_MAX 1024
 
-/* The token that pays for a call, or NULL with a 401 in reply. */
-static const struct token *
-mgmt_authenticate(
-    struct world *world, const struct request *request, struct reply *reply)
+const struct token *
+mgmt_payer(struct world *world, const struct request *request)
 {
 	const char *value = request_bearer(request);
 	const struct token *token =
@@ -23,8 +21,19 @@ mgmt_authenticate(
 	if (token && world_token_is_live(token) &&
 	    (token->kind == TOKEN_ACCESS || token->kind == TOKEN_MANAGEMENT))
 		return token;
-	reply_api_error(reply, 401, "unauthorized");
 	return NULL;
+}
+
+/* The token that pays for a call, or NULL with a 401 in reply. */
+static const struct token *
+mgmt_authenticate(
+    struct world *world, const struct request *request, struct reply *reply)
+{
+	const struct token *token = mgmt_payer(world, request);
+
+	if (!token)
+		reply_api_error(reply, 401, "unauthorized");
+	return token;
 }
 
 /* The path's account and cluster, both or neither. */

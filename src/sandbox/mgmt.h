@@ -11,7 +11,12 @@
  */
 struct reply;
 struct request;
+struct token;
 struct world;
+
+/* The live access or management token of the request, or NULL. */
+const struct token *mgmt_payer(
+    struct world *world, const struct request *request);
 
 void mgmt_create(
     struct world *world, struct request *request, struct reply *reply);

@@ -6,6 +6,7 @@
 
 #include "sandbox/control.h"
 #include "sandbox/idp.h"
+#include "sandbox/influx3.h"
 #include "sandbox/mgmt.h"
 #include "sandbox/page.h"
 #include "sandbox/probe.h"
@@ -50,6 +51,16 @@ static const struct route route_table[] = {
 	    false },
 	{ "DELETE", MANAGEMENT "/*", "mgmt_revoke", ROUTE_API,
 	    mgmt_delete_management, false },
+
+	{ "POST", "/api/v3/configure/token/named_admin", "v3_mint_admin",
+	    ROUTE_API, influx3_create_admin, true },
+	{ "POST", "/api/v3/enterprise/configure/token", "v3_mint", ROUTE_API,
+	    influx3_create_resource, true },
+	{ "DELETE", "/api/v3/configure/token", "v3_delete", ROUTE_API,
+	    influx3_delete, false },
+	{ "GET", "/api/v3/query_sql", "v3_list", ROUTE_API, influx3_query,
+	    false },
+	{ "GET", "/health", "v3_health", ROUTE_API, influx3_health, false },
 
 	{ "GET", "/health/auth", "probe", ROUTE_API, probe_health, false },
 	{ "GET", "/api/v3/query", "query", ROUTE_API, probe_query, false },
