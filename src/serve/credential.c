@@ -29,6 +29,7 @@
 #include "serve/denylog.h"
 #include "serve/filler.h"
 #include "serve/peer.h"
+#include "serve/peer_proc.h"
 #include "serve/release.h"
 #include "serve/serve_int.h"
 #include "serve/session.h"
@@ -104,7 +105,12 @@ static void
 become_unit(struct credential *c, const struct principal *peer)
 {
 	principal_copy(&c->who, peer);
-	str_set(&c->who.unit, c->name.unit);
+	if (!streq(c->who.unit, c->name.unit)) {
+		/* asked from init.scope, or nothing can be read */
+		str_set(&c->who.unit, c->name.unit);
+		free(c->who.invocation);
+		c->who.invocation = peer_proc_invocation(c->name.unit);
+	}
 	if (peer->unit_hidden)
 		c->who.strength = PRINCIPAL_WEAK;
 }

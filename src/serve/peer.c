@@ -286,6 +286,18 @@ peer_attest(struct peer_table *t, int fd, struct peer **out,
 
 /* ------------------------------------------------------ probe and explain */
 
+/* PID 1 is in init.scope, on every system whose units could be told. */
+static void
+probe_proc(void)
+{
+	if (access("/proc/1/cgroup", R_OK) < 0)
+		log_warn("peer", "control groups of other users cannot be read "
+		    "(%s: is /proc mounted with hidepid, or ProtectProc= "
+		    "set?): rules with unit= match nobody at the api door, "
+		    "and at the credential door only uid 0 is proven",
+		    strerror(errno));
+}
+
 int
 peer_probe(struct peer_table *t, struct tb_error *err)
 {
@@ -307,6 +319,7 @@ peer_probe(struct peer_table *t, struct tb_error *err)
 	    p->who.cgroup_id ? ", cgroup id" : "",
 	    t->has_labels ? ", security label" : "",
 	    !p->who.unit ? "; this process runs in no unit" : "");
+	probe_proc();
 	if (!t->has_peerpidfd)
 		log_warn("peer", "this kernel has no SO_PEERPIDFD (Linux 6.5): "
 		    "units are weak, and rules with unit= need "

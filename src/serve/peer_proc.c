@@ -21,6 +21,9 @@
 
 #define CGROUP_MOUNT_MAX 32
 #define PROC_TEXT_MAX 8192
+/* A symbolic link for each running unit, to no file but to its id. */
+#define INVOCATION "/run/systemd/units/invocation:"
+#define INVOCATION_LEN 32
 
 /* Linux 6.13; the headers of Debian 12 are older. The first version of the
  * struct, which later kernels take as well. */
@@ -190,6 +193,23 @@ cache_put(struct peer_proc_cache *c, uint64_t id, const char *path,
 	str_set(&c->entries[i].unit, unit);
 }
 
+char *
+peer_proc_invocation(const char *unit)
+{
+	char path[sizeof(INVOCATION) + CGROUP_UNIT_MAX], id[INVOCATION_LEN + 1];
+	ssize_t n;
+
+	if (!unit)
+		return NULL;
+	snprintf(path, sizeof(path), INVOCATION "%s", unit);
+	n = readlink(path, id, sizeof(id));
+	if (n != INVOCATION_LEN)
+		return NULL;
+	id[n] = '\0';
+	return strspn(id, "0123456789abcdef") == INVOCATION_LEN ?
+	    xstrdup(id) : NULL;
+}
+
 /* The unit by /proc/PID/cgroup. No unit is an answer, too. */
 static enum peer_proc_result
 read_unit(struct peer_proc_cache *c, uint64_t id, struct principal *who)
@@ -210,6 +230,10 @@ read_unit(struct peer_proc_cache *c, uint64_t id, struct principal *who)
 	}
 	if (!cgroup_parse(text, (size_t)n, &path))
 		return PEER_PROC_OK;
+	/* of the other hierarchy the id says nothing, so it is no proof later
+	 * that everything is as it was */
+	if (!path.unified)
+		who->cgroup_id = 0;
 	checked = id && path.unified && c->mount;
 	if (checked && !inode_is(c, path.path, id))
 		return PEER_PROC_OK; /* it moved while we looked, or lies */
@@ -235,19 +259,22 @@ peer_proc_attest(struct peer_proc_cache *c, int pidfd,
 	id = peer_proc_cgroup_id(pidfd, &gone);
 	if (gone)
 		return PEER_PROC_GONE;
+	who->cgroup_id = id;
 	if (!who->container) {
 		r = read_unit(c, id, who);
 		if (r != PEER_PROC_OK)
 			return r;
+		who->invocation = peer_proc_invocation(who->unit);
 	}
 	if (!peer_proc_is_alive(pidfd))
 		return PEER_PROC_GONE;
 	/* moved to another group meanwhile: then the text may be either's */
-	if (peer_proc_cgroup_id(pidfd, &gone) != id)
+	if (peer_proc_cgroup_id(pidfd, &gone) != id) {
 		str_set(&who->unit, NULL);
+		str_set(&who->invocation, NULL);
+	}
 	if (gone)
 		return PEER_PROC_GONE;
-	who->cgroup_id = id;
 	who->strength = who->unit ? strength : PRINCIPAL_UNKNOWN;
 	return PEER_PROC_OK;
 }

@@ -2,8 +2,8 @@
 #pragma once
 /*
  * peer_proc - what the kernel tells about a process by its pidfd, and the
- * unit, which takes a file of /proc as well. Private to peer.c, which knows
- * sockets.
+ * unit, which takes a file of /proc as well. For peer.c, which knows sockets,
+ * and for who learns of a unit in another way.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,10 +33,14 @@ bool peer_proc_is_alive(int pidfd);
 /* The cgroup id by PIDFD_GET_INFO. 0: the kernel has none to give; *gone: the
  * process is reaped. */
 uint64_t peer_proc_cgroup_id(int pidfd, bool *gone);
-/* Fills container, unit, strength and cgroup_id of who, whose pid is set;
+/* Fills container, unit, invocation, strength and cgroup_id of who (0 where
+ * that does not stand for the unit), whose pid is set;
  * strength is what it will be if all goes well. GONE when the process was not
  * alive at the end: then nothing that was read counts. */
 enum peer_proc_result peer_proc_attest(struct peer_proc_cache *c, int pidfd,
     enum principal_strength strength, struct principal *who);
+/* systemd's id of this run of a unit, or NULL. Not kept: a control group may
+ * outlive a run. Owned by the caller. */
+char *peer_proc_invocation(const char *unit);
 /* uid, gid and groups as a socket would tell them, from /proc/PID/status. */
 enum peer_proc_result peer_proc_ids(pid_t pid, struct principal *who);

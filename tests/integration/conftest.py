@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures that all integration tests share."""
 
-import contextlib
 import os
 import secrets
 
@@ -68,8 +67,4 @@ def slice_dir():
     path = root / f"tb{secrets.token_hex(4)}.slice"
     path.mkdir()
     yield path
-    for child in sorted(path.rglob("*"), key=lambda p: len(p.parts), reverse=True):
-        if child.is_dir():
-            with contextlib.suppress(OSError):
-                child.rmdir()
-    util.wait_until(lambda: not path.rmdir(), 5, "the end of the control group")
+    util.wait_until(lambda: units.remove(path), 10, "the end of the control group")

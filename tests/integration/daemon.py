@@ -80,7 +80,8 @@ class Door:
 class Daemon:
     """start(), stop(), kill(), restart(); conf is the configuration after [broker], which is made here."""
 
-    def __init__(self, conf, broker=""):
+    def __init__(self, conf, broker="", wrap=()):
+        self.wrap = list(wrap)  # what the daemon is started by
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="tbd-"))
         self.dir.chmod(0o755)  # other users connect, too
         self.run_dir = self.dir / "run"
@@ -116,7 +117,7 @@ class Daemon:
         self.conf_file.chmod(0o644)
 
     def start(self, wait=True, env=None):
-        self.process = util.spawn([program("tokenbrokerd"), "-c", self.conf_file], log=self.log_file, env=env)
+        self.process = util.spawn([*self.wrap, program("tokenbrokerd"), "-c", self.conf_file], log=self.log_file, env=env)
         if wait:
             util.wait_until(lambda: self.is_up() or self.process.poll() is not None, 20, "the daemon's doors")
             assert self.process.poll() is None, f"the daemon ended: {self.log()[-3000:]}"

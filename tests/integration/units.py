@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that look like systemd's, without systemd: in control groups of a name, with the address that its client binds.
+"""Processes that look like systemd's, without systemd: in control groups of a name, with its client's address.
 
-The control groups are made in the unified hierarchy, below a slice of our own (fixture slice_dir), and are gone afterwards.
+The control groups are made in the unified hierarchy, below a slice of our own (fixture slice_dir), and are removed
+afterwards.
 """
 
 import json
@@ -58,6 +59,17 @@ def cgroup_root():
     return None
 
 
+def remove(path):
+    """A control group and all below it; False while somebody is in there."""
+    groups = [path, *(p for p in path.rglob("*") if p.is_dir())]
+    try:
+        for group in sorted(groups, key=lambda p: len(p.parts), reverse=True):
+            group.rmdir()
+    except OSError:
+        return False
+    return True
+
+
 def entering(path):
     """For preexec_fn: go into that control group, which is made when it is not there."""
     path.mkdir(exist_ok=True, parents=True)
@@ -69,8 +81,8 @@ def entering(path):
 
 
 def in_cgroup(path, *argv, **kwargs):
-    return subprocess.run(list(argv), preexec_fn=entering(path), capture_output=True, text=True, timeout=120, check=False,
-                          **kwargs)
+    return subprocess.run(list(argv), preexec_fn=entering(path), capture_output=True, text=True, timeout=120,
+                          check=False, **kwargs)
 
 
 class Client:

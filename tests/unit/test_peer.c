@@ -31,6 +31,59 @@
 #include "serve/peer.h"
 #include "serve/peer_proc.h"
 
+/* Other kernels than the one that runs the test: 0 is this one, else the
+ * error of SO_PEERPIDFD and of PIDFD_GET_INFO. */
+static int no_peerpidfd, no_info;
+
+int __real_getsockopt(int fd, int level, int name, void *value,
+    socklen_t *len);
+int __wrap_getsockopt(int fd, int level, int name, void *value,
+    socklen_t *len);
+int __real_ioctl(int fd, unsigned long cmd, void *arg);
+int __wrap_ioctl(int fd, unsigned long cmd, void *arg);
+ssize_t __real_readlink(const char *path, char *buf, size_t size);
+ssize_t __wrap_readlink(const char *path, char *buf, size_t size);
+
+int
+__wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{
+	if (name == 77 && level == SOL_SOCKET && no_peerpidfd) {
+		errno = no_peerpidfd;
+		return -1;
+	}
+	return __real_getsockopt(fd, level, name, value, len);
+}
+
+int
+__wrap_ioctl(int fd, unsigned long cmd, void *arg)
+{
+	if (no_info) {
+		errno = no_info;
+		return -1;
+	}
+	return __real_ioctl(fd, cmd, arg);
+}
+
+/* systemd's record of a unit's invocation: what the link says, or NULL. */
+static const char *link_text;
+
+ssize_t
+__wrap_readlink(const char *path, char *buf, size_t size)
+{
+	static const char dir[] = "/run/systemd/units/invocation:";
+	size_t n;
+
+	if (strncmp(path, dir, sizeof(dir) - 1) != 0)
+		return __real_readlink(path, buf, size);
+	if (!link_text || strcmp(path + sizeof(dir) - 1, "a.service") != 0) {
+		errno = ENOENT;
+		return -1;
+	}
+	n = MIN2(strlen(link_text), size);
+	memcpy(buf, link_text, n);
+	return (ssize_t)n;
+}
+
 static struct peer_table *table;
 
 static int
@@ -38,6 +91,8 @@ setup(void **state)
 {
 	log_set_level(LOG_L_ERROR);
 	table = peer_table_new();
+	no_peerpidfd = no_info = 0;
+	link_text = NULL;
 	return 0;
 }
 
@@ -408,6 +463,86 @@ finds_the_unit(void **state)
 	principal_clear(&who);
 }
 
+#define RUN "0123456789abcdef0123456789abcdef"
+
+static void
+tells_the_invocation(void **state)
+{
+	static const char *const bad[] = { NULL, "", RUN "0", "x",
+		"0123456789ABCDEF0123456789abcdef" };
+	struct tb_error err = TB_ERROR_INIT;
+	struct peer *p;
+	size_t i;
+	char *id;
+	int fd;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		link_text = bad[i];
+		assert_null(peer_proc_invocation("a.service"));
+	}
+	assert_null(peer_proc_invocation(NULL));
+	link_text = RUN;
+	id = peer_proc_invocation("a.service");
+	assert_string_equal(id, RUN);
+	free(id);
+	if (getuid() != 0 || !make_group("/tbtest.slice/a.service"))
+		skip();
+	fd = connect_child(enter_group, NULL);
+	assert_int_equal(peer_attest(table, fd, &p, &err), PEER_OK);
+	assert_string_equal(p->who.invocation, RUN);
+	peer_unref(p);
+	end_child(fd);
+	remove_group("/tbtest.slice/a.service");
+}
+
+/* Linux before 6.5, before 6.13, and what either says of a peer that is gone:
+ * that must not be taken for an older kernel. */
+static void
+knows_other_kernels(void **state)
+{
+	static const struct {
+		int no_peerpidfd, no_info;
+		enum peer_result result;
+		enum principal_strength strength;
+		bool id;
+	} cases[] = {
+		{ 0, ENOTTY, PEER_OK, PRINCIPAL_STRONG, false },
+		{ EINVAL, ENOTTY, PEER_GONE, 0, false },
+		{ ESRCH, 0, PEER_GONE, 0, false },
+		{ ENODATA, 0, PEER_GONE, 0, false },
+		{ EMFILE, 0, PEER_BUSY, 0, false },
+		{ 0, 0, PEER_OK, PRINCIPAL_STRONG, true },
+		{ ENOPROTOOPT, 0, PEER_OK, PRINCIPAL_WEAK, true },
+		{ ENOPROTOOPT, ENOTTY, PEER_OK, PRINCIPAL_WEAK, false },
+		/* what is not there does not come back */
+		{ 0, 0, PEER_OK, PRINCIPAL_WEAK, true },
+	};
+	struct tb_error err = TB_ERROR_INIT;
+	struct peer *p;
+	size_t i;
+	int fd;
+
+	if (getuid() != 0 || !make_group("/tbtest.slice/a.service"))
+		skip();
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		no_peerpidfd = no_info = 0;
+		fd = connect_child(enter_group, NULL);
+		no_peerpidfd = cases[i].no_peerpidfd;
+		no_info = cases[i].no_info;
+		if (peer_attest(table, fd, &p, &err) != cases[i].result)
+			fail_msg("case %zu: %s", i, err.msg);
+		if (cases[i].result == PEER_OK) {
+			assert_string_equal(p->who.unit, "a.service");
+			assert_int_equal(p->who.strength, cases[i].strength);
+			assert_int_equal(p->who.cgroup_id != 0, cases[i].id);
+			assert_true(peer_is_alive(p));
+			peer_unref(p);
+		}
+		end_child(fd);
+	}
+	remove_group("/tbtest.slice/a.service");
+}
+
 static void
 enter_cgroup_namespace(void)
 {
@@ -463,6 +598,8 @@ main(void)
 		T(tells_a_container),
 		T(finds_the_unit),
 		T(is_not_fooled_by_a_cgroup_namespace),
+		T(tells_the_invocation),
+		T(knows_other_kernels),
 		T(explains_only_what_is_there),
 	};
 
