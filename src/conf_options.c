@@ -59,6 +59,8 @@ static const struct conf_word door_words[] = {
 	{ "api", ACL_DOOR_API }, { "credential", ACL_DOOR_CREDENTIAL }, END };
 static const struct conf_word action_words[] = {
 	{ "allow", false }, { "deny", true }, END };
+static const struct conf_word orphan_words[] = {
+	{ "report", false }, { "revoke", true }, END };
 static const struct conf_word strength_words[] = {
 	{ "strong", PRINCIPAL_STRONG }, { "weak", PRINCIPAL_WEAK }, END };
 
@@ -259,6 +261,10 @@ const struct conf_option conf_options[] = {
 	    "http to this machine, for tests"),
 	BACKEND("timeout", CONF_T_DURATION, timeout_ms, "30s", 0, NULL, SECOND,
 	    5 * MINUTE, "of one request"),
+	BACKEND("reconcile_interval", CONF_T_DURATION, reconcile_interval_ms,
+	    "6h", 0, NULL, 0, 30 * DAY, "how often its tokens are looked at"),
+	BACKEND("on_orphan", CONF_T_FLAG, revoke_orphans, "report", 0,
+	    orphan_words, 0, 0, "a token of ours that nobody knows"),
 
 	TOKEN("backend", CONF_T_BACKEND, backend, NULL, CONF_REQUIRED, NULL, 0,
 	    0, "who makes it"),

@@ -59,6 +59,8 @@ struct backend_conf {
 	bool tls_insecure;
 	bool allow_insecure_loopback;
 	int64_t timeout_ms;
+	int64_t reconcile_interval_ms; /* 0: only when an operator asks */
+	bool revoke_orphans;           /* else they are only told */
 };
 void backend_conf_free(struct backend_conf *c);
 

@@ -206,6 +206,7 @@ broker_on_login_changed(void *arg, struct login *l)
 {
 	struct broker *b = arg;
 
+	broker_payer_changed(b);
 	for (size_t i = 0; i < b->n_tokens; i++)
 		token_login_changed(b->tokens[i], l);
 }
@@ -260,6 +261,12 @@ broker_claim(struct broker *b, struct broker_unclaimed *u, bool intents)
 			login_restore(l, &u->plain);
 		return l != NULL;
 	}
+	if (streq(u->kind, "installation") && !intents) {
+		installation_restore(&b->installation, &u->plain);
+		return true;
+	}
+	if (streq(u->kind, "reconcile") && !intents)
+		return broker_claim_reconcile(b, u->name, &u->plain);
 	t = broker_token_of_record(b, u->name);
 	if (t && streq(u->kind, "generation") && !intents)
 		token_restore_generation(t, u->name, &u->plain);
@@ -435,20 +442,23 @@ broker_apply(struct broker *b, const struct conf *conf, struct idp **idps)
 {
 	struct token **fresh _cleanup_free_ = xcalloc(conf->n_tokens,
 	    sizeof(*fresh));
-	size_t n;
+	size_t n, n_reconciles = b->n_reconciles;
 
 	conf_ref(conf);
 	conf_unref(b->conf);
 	b->conf = conf;
 	broker_apply_logins(b, conf, idps);
 	n = broker_apply_tokens(b, conf, fresh);
+	broker_apply_reconciles(b);
 	broker_claim_all(b);
+	installation_begin(&b->installation, b->store);
 	for (size_t i = 0; i < b->n_logins; i++)
 		login_activate(b->logins[i]);
 	for (size_t i = 0; i < n; i++)
 		token_activate(fresh[i]);
 	for (size_t i = 0; i < b->n_tokens; i++)
 		token_look_at_grant(b->tokens[i]);
+	broker_activate_reconciles(b, n_reconciles);
 }
 
 struct broker *
@@ -466,6 +476,7 @@ broker_new(const struct broker_env *env, const struct conf *conf,
 	b->started_at = now_real_s();
 	b->mint_credit = conf->mints_per_hour;
 	b->mint_credit_ms = now_boot_ms();
+	installation_init(&b->installation, env->loop);
 	b->store = store_open(env->writer, env->seal, broker_on_record, b,
 	    err);
 	if (!b->store) {
@@ -480,6 +491,7 @@ broker_new(const struct broker_env *env, const struct conf *conf,
 		.audit = env->audit,
 		.seal = env->seal,
 		.broker = b,
+		.installation = b->installation.id,
 	};
 	broker_apply(b, conf, idps);
 	loop_on_clock_step(env->loop, broker_on_clock_step, b);
@@ -534,6 +546,8 @@ broker_free(struct broker *b)
 	if (!b)
 		return;
 	broker_jobs_free(b);
+	broker_reconciles_free(b);
+	installation_stop(&b->installation);
 	/* tokens pay for tokens: all stop before the first is freed */
 	tokens_stop(b->tokens, b->n_tokens);
 	tokens_stop(b->parked_tokens, b->n_parked_tokens);

@@ -143,6 +143,10 @@ struct broker_job *broker_import(struct broker *b, const char *token,
     struct secret *value, const char *token_id, int64_t expires_at,
     broker_done_fn *done, void *arg);
 
+/* Looks at what the services list, that of one backend or (NULL) all. */
+struct broker_job *broker_reconcile(struct broker *b, const char *backend,
+    broker_done_fn *done, void *arg);
+
 /* Everything an auditor may see; no values. Owned by the caller. */
 json_t *broker_status_logins(struct broker *b);
 json_t *broker_status_tokens(struct broker *b);

@@ -10,6 +10,7 @@
 #include "base/now.h"
 #include "broker/broker_int.h"
 #include "broker/login.h"
+#include "broker/reconcile.h"
 #include "broker/status.h"
 #include "conf.h"
 #include "lib/loop.h"
@@ -20,6 +21,9 @@
 struct broker_job {
 	TAILQ_ENTRY(broker_job) link;
 	struct broker *broker;
+	const char *what; /* for the status; static */
+	char *name;       /* ... of what; NULL: all */
+	int64_t since;
 	broker_done_fn *done; /* NULL: nobody waits any more */
 	void *arg;
 	struct loop_task failing; /* delivers an early error from the top */
@@ -31,6 +35,13 @@ struct broker_job {
 	unsigned open; /* token_revoke calls not yet answered */
 	unsigned revoked, local_only, failed;
 	struct tb_error last;
+	/* reconcile */
+	struct job_look {
+		struct broker_job *job;
+		struct reconcile_ask *ask;
+	} *asked;
+	size_t n_asked;
+	json_t *looks; /* what each came to */
 };
 
 static void logout_next_pass(struct broker_job *j);
@@ -41,7 +52,12 @@ job_free(struct broker_job *j)
 	TAILQ_REMOVE(&j->broker->jobs, j, link);
 	broker_wait_cancel(&j->waiter);
 	loop_task_cancel(&j->failing);
+	for (size_t i = 0; i < j->n_asked; i++)
+		reconcile_ask_cancel(&j->asked[i].ask);
+	free(j->asked);
+	json_decref(j->looks);
 	free(j->login);
+	free(j->name);
 	free(j);
 }
 
@@ -67,11 +83,15 @@ job_on_failing(void *arg)
 }
 
 static struct broker_job *
-job_new(struct broker *b, broker_done_fn *done, void *arg)
+job_new(struct broker *b, const char *what, const char *name,
+    broker_done_fn *done, void *arg)
 {
 	struct broker_job *j = xnew(struct broker_job);
 
 	j->broker = b;
+	j->what = what;
+	j->name = xstrdup0(name);
+	j->since = now_real_s();
 	j->done = done;
 	j->arg = arg;
 	loop_task_init(&j->failing, b->tenv.loop, job_on_failing, j);
@@ -153,7 +173,8 @@ struct broker_job *
 broker_revoke(struct broker *b, const char *token, uint64_t generation,
     broker_done_fn *done, void *arg)
 {
-	struct broker_job *j = job_new(b, done, arg);
+	struct broker_job *j = job_new(b, "revoke", token, done,
+	    arg);
 	struct token *t = broker_token(b, token);
 
 	if (!t)
@@ -245,7 +266,8 @@ struct broker_job *
 broker_logout(struct broker *b, const char *login, bool keep_tokens,
     broker_done_fn *done, void *arg)
 {
-	struct broker_job *j = job_new(b, done, arg);
+	struct broker_job *j = job_new(b, "logout", login, done,
+	    arg);
 	struct login *l = broker_login(b, login);
 
 	if (!l)
@@ -288,7 +310,8 @@ struct broker_job *
 broker_rotate(struct broker *b, const char *token, broker_done_fn *done,
     void *arg)
 {
-	struct broker_job *j = job_new(b, done, arg);
+	struct broker_job *j = job_new(b, "rotate", token, done,
+	    arg);
 	struct token *t = broker_token(b, token);
 
 	if (!t)
@@ -301,7 +324,8 @@ struct broker_job *
 broker_import(struct broker *b, const char *token, struct secret *value,
     const char *token_id, int64_t expires_at, broker_done_fn *done, void *arg)
 {
-	struct broker_job *j = job_new(b, done, arg);
+	struct broker_job *j = job_new(b, "import", token, done,
+	    arg);
 	struct token *t = broker_token(b, token);
 	struct broker_view view;
 	uint64_t newer_than = 0;
@@ -314,6 +338,73 @@ broker_import(struct broker *b, const char *token, struct secret *value,
 		loop_task_post(&j->failing);
 	else
 		j->waiter = token_wait(t, newer_than, 0, job_on_generation, j);
+	return j;
+}
+
+/* ----------------------------------------------------------- reconcile */
+
+static void
+reconcile_job_on_looked(void *arg, struct reconcile *r,
+    const struct tb_error *err)
+{
+	struct job_look *look = arg;
+	struct broker_job *j = look->job;
+	json_t *o = reconcile_status(r), *detail;
+
+	look->ask = NULL;
+	if (err) {
+		j->failed++;
+		j->last = *err;
+		status_str(o, "error", err->msg);
+	}
+	json_array_append_new(j->looks, o);
+	if (--j->open > 0)
+		return;
+	if (j->failed == json_array_size(j->looks)) {
+		job_end(j, NULL, &j->last);
+		return;
+	}
+	detail = json_object();
+	json_object_set(detail, "backends", j->looks);
+	job_end(j, detail, NULL);
+}
+
+static void
+reconcile_job_add(struct broker_job *j, struct reconcile *r)
+{
+	struct job_look *look = &j->asked[j->n_asked++];
+
+	j->open++;
+	look->job = j;
+	look->ask = reconcile_now(r, reconcile_job_on_looked, look);
+}
+
+struct broker_job *
+broker_reconcile(struct broker *b, const char *backend, broker_done_fn *done,
+    void *arg)
+{
+	struct broker_job *j = job_new(b, "reconcile", backend, done,
+	    arg);
+	struct reconcile *r;
+
+	j->looks = json_array();
+	j->asked = xcalloc(b->n_reconciles, sizeof(*j->asked));
+	if (backend) {
+		r = broker_reconcile_find(b, backend);
+		if (!r)
+			return job_refuse(j, "there is no backend of this name "
+			    "in the configuration whose tokens can be listed",
+			    backend);
+		reconcile_job_add(j, r);
+		return j;
+	}
+	for (size_t i = 0; i < b->n_reconciles; i++) {
+		if (!reconcile_rests(b->reconciles[i]))
+			reconcile_job_add(j, b->reconciles[i]);
+	}
+	if (j->open == 0)
+		return job_refuse(j, "there is no backend whose tokens can be "
+		    "listed", "all");
 	return j;
 }
 
@@ -360,6 +451,22 @@ broker_status_disk(struct broker *b)
 	return o;
 }
 
+static json_t *
+broker_status_jobs(struct broker *b)
+{
+	json_t *list = json_array(), *o;
+	struct broker_job *j;
+
+	TAILQ_FOREACH(j, &b->jobs, link) {
+		o = json_object();
+		status_str(o, "job", j->what);
+		status_str(o, "name", j->name);
+		status_time(o, "since", j->since);
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
 json_t *
 broker_status(struct broker *b)
 {
@@ -373,5 +480,8 @@ broker_status(struct broker *b)
 	json_object_set_new(o, "disk", broker_status_disk(b));
 	json_object_set_new(o, "logins", broker_status_logins(b));
 	json_object_set_new(o, "tokens", broker_status_tokens(b));
+	json_object_set_new(o, "jobs", broker_status_jobs(b));
+	status_str(o, "installation", b->installation.id);
+	json_object_set_new(o, "reconcile", broker_status_reconciles(b));
 	return o;
 }

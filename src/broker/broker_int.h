@@ -7,11 +7,15 @@
 #include <sys/queue.h>
 
 #include "broker/broker.h"
+#include "broker/generation.h"
+#include "broker/installation.h"
 #include "broker/token.h"
 
 struct backend_conf;
 struct conf;
+struct known;
 struct login;
+struct reconcile;
 struct token;
 
 /* Never NULL: conf checked the name. */
@@ -30,6 +34,14 @@ void broker_count_mint(struct broker *b, bool ok);
  * that of the backend which mints it, and so on. NULL: no login at all. */
 struct login *broker_payer_login(struct broker *b,
     const struct backend_conf *backend);
+
+/* A marked value that `backend` may go on listing is over. */
+void broker_retire(struct broker *b, const char *backend, const char *nonce,
+    const char *id);
+/* Every value that is known; those that the backend's list of that kind
+ * should have are said so. */
+void broker_collect_known(struct broker *b, struct known *k,
+    const char *backend, enum backend_kind kind);
 
 /* ------------------------------------------- shared by broker's own files */
 
@@ -56,6 +68,9 @@ struct broker {
 	size_t n_parked_tokens;
 	struct broker_unclaimed *unclaimed;
 	size_t n_unclaimed;
+	struct installation installation;
+	struct reconcile **reconciles; /* of every backend that can list */
+	size_t n_reconciles;
 	struct broker_jobs jobs;
 	uint64_t serial;
 	/* quota of mints: a bucket that refills over an hour */
@@ -67,3 +82,14 @@ struct broker {
 
 /* broker_admin.c */
 void broker_jobs_free(struct broker *b);
+
+/* broker_reconcile.c */
+void broker_apply_reconciles(struct broker *b);
+void broker_activate_reconciles(struct broker *b, size_t from);
+bool broker_claim_reconcile(struct broker *b, const char *backend,
+    struct secret *plain);
+void broker_reconciles_free(struct broker *b);
+void broker_payer_changed(struct broker *b);
+/* NULL: not configured, or it cannot list. */
+struct reconcile *broker_reconcile_find(struct broker *b, const char *backend);
+json_t *broker_status_reconciles(struct broker *b);

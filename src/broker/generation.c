@@ -108,6 +108,17 @@ generation_recipe(const struct token_conf *tc)
 	return strbuf_steal(&b);
 }
 
+bool
+generation_is_kind(const struct generation *g, enum backend_kind kind)
+{
+	char want[24];
+	const char *s;
+
+	snprintf(want, sizeof(want), " kind=%d", (int)kind);
+	s = g->recipe ? strstr(g->recipe, want) : NULL;
+	return s && (s[strlen(want)] == ' ' || !s[strlen(want)]);
+}
+
 void
 generation_encode(const struct generation *g, struct secret *out)
 {
@@ -206,6 +217,7 @@ generation_status(const struct generation *g)
 	status_time(o, "minted_at", g->minted_at);
 	status_time(o, "expires_at", g->expires_at);
 	status_time(o, "rejected_at", g->rejected_at);
+	status_time(o, "missing_upstream_since", g->missing_since);
 	if (g->imported)
 		json_object_set_new(o, "imported", json_true());
 	return o;

@@ -41,6 +41,9 @@ struct generation {
 	                        * the wall clock was wrong even then */
 	int64_t checked_ms; /* boot time of the last probe after `rejected` */
 	int64_t rejected_at;
+	int64_t born_ms;       /* boot time when minted, 0: in an earlier run */
+	int64_t missing_ms;    /* boot time of the first list without it */
+	int64_t missing_since; /* epoch seconds; told, not before two lists */
 };
 TAILQ_HEAD(generations, generation);
 
@@ -64,6 +67,9 @@ void generation_start_clock(struct generation *g);
 /* Seconds by the more and by the less generous of the two. */
 int64_t generation_left_s(const struct generation *g);
 int64_t generation_left_least_s(const struct generation *g);
+
+/* Was it minted as this kind of token? */
+bool generation_is_kind(const struct generation *g, enum backend_kind kind);
 
 /* What a value was minted for, as one line of text: a generation of another
  * recipe is replaced. Owned by the caller. */

@@ -41,17 +41,78 @@ intent_free(struct intent *i)
 	free(i);
 }
 
+#define MARK "[tokenbroker "
+#define HEX "0123456789abcdef"
+#define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" \
+	"0123456789._-"
+
 char *
 intent_description(const struct intent *i, const char *prefix,
-    const char *token)
+    const char *installation, const char *token)
 {
 	char host[65] = "";
 
 	if (gethostname(host, sizeof(host) - 1) < 0)
 		host[0] = '\0';
-	return xasprintf("%s%s[tokenbroker %s %s #%" PRIu64 " %s]",
-	    prefix ? prefix : "", prefix && *prefix ? " " : "", host, token,
-	    i->generation, i->nonce);
+	return xasprintf("%s%s" MARK "%s/%s %s #%" PRIu64 " %s]",
+	    prefix ? prefix : "", prefix && *prefix ? " " : "", host,
+	    installation, token, i->generation, i->nonce);
+}
+
+/* Copies len characters of s, if they fit and are all of `chars`. */
+static bool
+mark_part(char *out, size_t size, const char *s, size_t len,
+    const char *chars)
+{
+	if (len == 0 || len >= size || strspn(s, chars) < len)
+		return false;
+	memcpy(out, s, len);
+	out[len] = '\0';
+	return true;
+}
+
+/* What follows the host: "TOKEN #GENERATION NONCE]". */
+static bool
+mark_rest(const char *s, struct intent_mark *out)
+{
+	size_t len = strcspn(s, " ");
+	char number[21];
+
+	if (!mark_part(out->token, sizeof(out->token), s, len, NAME_CHARS) ||
+	    strncmp(s + len, " #", 2) != 0)
+		return false;
+	s += len + 2;
+	len = strcspn(s, " ");
+	if (!mark_part(number, sizeof(number), s, len, "0123456789"))
+		return false;
+	out->generation = strtoull(number, NULL, 10);
+	s += len + (s[len] == ' ');
+	return mark_part(out->nonce, sizeof(out->nonce), s, strcspn(s, "]"),
+	    HEX) && strlen(out->nonce) == INTENT_NONCE_LEN &&
+	    s[INTENT_NONCE_LEN] == ']';
+}
+
+bool
+intent_read_mark(const char *description, struct intent_mark *out)
+{
+	const char *s = description ? strstr(description, MARK) : NULL;
+	const char *next, *end, *slash;
+
+	while (s && (next = strstr(s + 1, MARK)))
+		s = next;
+	if (!s)
+		return false;
+	*out = (struct intent_mark){ .generation = 0 };
+	s += sizeof(MARK) - 1;
+	end = strchr(s, ' ');
+	if (!end)
+		return false;
+	slash = memrchr(s, '/', (size_t)(end - s));
+	if (slash && (!mark_part(out->installation, sizeof(out->installation),
+	    slash + 1, (size_t)(end - slash - 1), HEX) ||
+	    strlen(out->installation) != INSTALLATION_LEN))
+		return false;
+	return mark_rest(end + 1, out);
 }
 
 void

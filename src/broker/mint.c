@@ -162,7 +162,7 @@ mint_call(struct mint *m)
 	if (m->intent) {
 		run.expires_at = m->intent->expires_at;
 		run.description = intent_description(m->intent,
-		    m->tc->description, m->tc->name);
+		    m->tc->description, m->env.installation, m->tc->name);
 	}
 	m->call = backend_call_start(m->env.loop, m->env.http, &run,
 	    mint_on_called, m);
@@ -253,6 +253,12 @@ mint_cancel(struct mint **mp)
 
 	if (m)
 		mint_free(m);
+}
+
+const char *
+mint_nonce(const struct mint *m)
+{
+	return m->intent ? m->intent->nonce : NULL;
 }
 
 struct intent *

@@ -34,6 +34,9 @@ struct mint *mint_start(const struct token_env *env, const struct conf *conf,
 const struct conf *mint_conf(const struct mint *m,
     const struct token_conf **tc);
 
+/* NULL before the intent; borrowed. */
+const char *mint_nonce(const struct mint *m);
+
 void mint_cancel(struct mint **m);
 /* As cancel, but this process goes on: when the call has left, gives the
  * intent to settle, else NULL and no record stays. *m may be NULL. */

@@ -13,6 +13,7 @@
 #include "base/backoff.h"
 #include "base/log.h"
 #include "base/now.h"
+#include "broker/broker_int.h"
 #include "broker/status.h"
 #include "broker/upstream.h"
 #include "conf.h"
@@ -27,6 +28,16 @@
 /* What our clock and the service's may differ by when the intent was written:
  * a clock an hour ahead must not hide what carries the exact nonce. */
 #define SETTLE_SKEW_S (24 * 3600)
+/* Lists lag, so what is still listed is revoked once more. A service that has
+ * agreed twice is believed, even if it lists the token for ever. */
+#define SETTLE_REVOKE_MAX 2
+/* A mint that nobody can settle is told again and again, but not often. */
+#define SETTLE_ALARM_MS (60 * 60 * 1000)
+
+struct settle_revoked {
+	char *id;
+	unsigned times; /* that the service agreed */
+};
 
 struct settle {
 	struct token_env env;
@@ -38,9 +49,13 @@ struct settle {
 	struct upstream *op;
 	char **found; /* ids to revoke */
 	size_t n_found;
-	unsigned n_revoked, n_lists;
+	char *revoking; /* id, while it is under way */
+	struct settle_revoked *revoked;
+	size_t n_revoked;
+	unsigned n_lists;
 	int64_t over_ms;   /* boot time: a list begun later is the last */
 	int64_t until_ms;  /* boot time: what was asked for is over then */
+	int64_t alarmed_ms; /* boot time, 0: not yet */
 	int64_t listed_ms; /* when the present one was begun */
 	bool revoked_now;  /* found in it: must be seen gone */
 	bool unsettled;
@@ -59,16 +74,20 @@ settle_free(struct settle *s)
 	for (size_t i = 0; i < s->n_found; i++)
 		free(s->found[i]);
 	free(s->found);
+	for (size_t i = 0; i < s->n_revoked; i++)
+		free(s->revoked[i].id);
+	free(s->revoked);
+	free(s->revoking);
 	intent_free(s->intent);
 	conf_unref(s->conf);
 	free(s);
 }
 
 static void
-settle_audit(struct settle *s, const char *reason)
+settle_audit(struct settle *s, enum audit_event event, const char *reason)
 {
 	struct audit_rec rec = {
-		.event = AUDIT_SETTLED,
+		.event = event,
 		.token = s->tc->name,
 		.generation = s->intent->generation,
 		.backend = s->intent->backend,
@@ -88,10 +107,40 @@ settle_end(struct settle *s, const char *reason)
 
 	log_info("mint", "%s: the uncertain mint of generation %" PRIu64
 	    " is settled: %s", s->tc->name, s->intent->generation, reason);
-	settle_audit(s, reason);
+	settle_audit(s, AUDIT_SETTLED, reason);
+	for (size_t i = 0; i < s->n_revoked; i++)
+		broker_retire(s->env.broker, s->intent->backend,
+		    s->intent->nonce, s->revoked[i].id);
 	store_delete(s->env.store, "intent", record, NULL, NULL);
 	s->done(s->arg, s);
 	settle_free(s);
+}
+
+/* The time for looking is over, and it could not be looked. */
+static bool
+settle_is_stuck(const struct settle *s)
+{
+	return !s->unsettled && s->last_error.code &&
+	    now_boot_ms() > s->over_ms;
+}
+
+static void
+settle_alarm(struct settle *s)
+{
+	int64_t now = now_boot_ms();
+
+	if (s->alarmed_ms && now - s->alarmed_ms < SETTLE_ALARM_MS)
+		return;
+	if (!s->alarmed_ms)
+		settle_audit(s, AUDIT_UNSETTLED, s->unsettled ?
+		    "this backend cannot look" : "it cannot be looked now");
+	s->alarmed_ms = now;
+	log_warn("mint", "%s: generation %" PRIu64 " may exist at '%s' without "
+	    "anybody holding it, and %s%s; search there for a token "
+	    "described with %s", s->tc->name, s->intent->generation,
+	    s->intent->backend, s->unsettled ? "this backend cannot look or "
+	    "revoke" : "it cannot be looked for: ", s->unsettled ? "" :
+	    s->last_error.msg, s->intent->nonce);
 }
 
 static int64_t
@@ -105,6 +154,8 @@ settle_wait(struct settle *s)
 {
 	loop_timer_set(&s->timer, backoff_next(&s->backoff,
 	    s->last_error.retry_after_ms));
+	if (settle_is_stuck(s))
+		settle_alarm(s);
 }
 
 /* A list has been walked through. What counts is when it was asked for: a
@@ -119,6 +170,32 @@ settle_listed(struct settle *s)
 		    "nothing was made");
 }
 
+static struct settle_revoked *
+settle_find_revoked(const struct settle *s, const char *id)
+{
+	for (size_t i = 0; i < s->n_revoked; i++) {
+		if (streq(s->revoked[i].id, id))
+			return &s->revoked[i];
+	}
+	return NULL;
+}
+
+/* The service has agreed. */
+static void
+settle_count_revoked(struct settle *s)
+{
+	struct settle_revoked *r = settle_find_revoked(s, s->revoking);
+
+	if (!r) {
+		s->revoked = xreallocarray(s->revoked, s->n_revoked + 1,
+		    sizeof(*s->revoked));
+		r = &s->revoked[s->n_revoked++];
+		*r = (struct settle_revoked){ .id = xstrdup(s->revoking) };
+	}
+	r->times++;
+	free(STEAL(s->revoking));
+}
+
 static void
 settle_on_revoked(void *arg, struct backend_run *run,
     const struct tb_error *err)
@@ -127,13 +204,14 @@ settle_on_revoked(void *arg, struct backend_run *run,
 
 	s->op = NULL;
 	if (err) {
+		free(STEAL(s->revoking));
 		s->last_error = *err;
 		log_warn("mint", "%s: an orphan could not be revoked yet: %s",
 		    s->tc->name, err->msg);
 		settle_wait(s);
 		return;
 	}
-	s->n_revoked++;
+	settle_count_revoked(s);
 	s->revoked_now = true;
 	log_warn("mint", "%s: revoked an orphan of generation %" PRIu64
 	    " that a lost reply had left behind", s->tc->name,
@@ -150,7 +228,8 @@ settle_revoke_next(struct settle *s)
 		settle_listed(s);
 		return;
 	}
-	run.token_id = s->found[--s->n_found];
+	s->revoking = s->found[--s->n_found];
+	run.token_id = xstrdup(s->revoking);
 	s->op = upstream_start(&s->env, s->conf, s->tc, &run,
 	    settle_on_revoked, s);
 }
@@ -158,9 +237,14 @@ settle_revoke_next(struct settle *s)
 static bool
 settle_is_ours(const struct settle *s, const struct backend_listed *item)
 {
+	const struct settle_revoked *r;
+
 	if (item->dead || !item->id || !item->description)
 		return false;
 	if (!strstr(item->description, s->intent->nonce))
+		return false;
+	r = settle_find_revoked(s, item->id);
+	if (r && r->times >= SETTLE_REVOKE_MAX)
 		return false;
 	return !item->created_at ||
 	    item->created_at >= s->intent->created_at - SETTLE_SKEW_S;
@@ -210,11 +294,14 @@ settle_on_timer(void *arg)
 		return;
 	}
 	if (s->unsettled) {
-		loop_timer_set(&s->timer, settle_left_ms(s) + 1000);
+		settle_alarm(s);
+		loop_timer_set(&s->timer, MIN2(settle_left_ms(s) + 1000,
+		    SETTLE_ALARM_MS));
 		return;
 	}
 	while (s->n_found > 0) /* left from a revocation that failed */
 		free(s->found[--s->n_found]);
+	free(STEAL(s->revoking)); /* a reload cut it off */
 	s->listed_ms = now_boot_ms();
 	s->revoked_now = false;
 	s->op = upstream_start(&s->env, s->conf, s->tc, &run,
@@ -239,12 +326,7 @@ settle_begin(struct settle *s)
 
 	s->unsettled = !settle_can_look(s);
 	if (s->unsettled) {
-		log_warn("mint", "%s: generation %" PRIu64 " may exist at '%s' "
-		    "without anybody holding it, and this backend cannot look "
-		    "or revoke; search there for a token described with %s",
-		    s->tc->name, s->intent->generation, s->intent->backend,
-		    s->intent->nonce);
-		settle_audit(s, "unsettled");
+		settle_alarm(s);
 		loop_timer_set(&s->timer, 0);
 		return;
 	}
@@ -308,19 +390,32 @@ settle_is_blind(const struct settle *s)
 	return s->unsettled;
 }
 
+const char *
+settle_nonce(const struct settle *s)
+{
+	return s->intent->nonce;
+}
+
+bool
+settle_is_unsettled(const struct settle *s)
+{
+	return s->unsettled || settle_is_stuck(s);
+}
+
 json_t *
 settle_status(const struct settle *s)
 {
 	json_t *o = json_object();
 
 	status_int(o, "generation", (int64_t)s->intent->generation);
-	status_str(o, "state", s->unsettled ? "unsettled" : "settling");
+	status_str(o, "state", settle_is_unsettled(s) ? "unsettled" :
+	    "settling");
 	status_str(o, "nonce", s->intent->nonce);
 	status_time(o, "since", s->intent->created_at);
 	status_time(o, "until", s->unsettled ? s->intent->expires_at :
 	    settle_over_at(s));
 	status_int(o, "lists", s->n_lists);
-	status_int(o, "revoked", s->n_revoked);
+	status_int(o, "revoked", (int64_t)s->n_revoked);
 	if (s->last_error.code)
 		status_str(o, "last_error", s->last_error.msg);
 	return o;

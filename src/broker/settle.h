@@ -29,6 +29,9 @@ void settle_set_conf(struct settle *s, const struct conf *conf,
 /* Leaves the record: settling goes on at the next start. */
 void settle_cancel(struct settle **s);
 
+/* Nobody can look, ever or at present: told, and alarmed. */
+bool settle_is_unsettled(const struct settle *s);
 /* Nobody can look: only its expiry ends it. */
 bool settle_is_blind(const struct settle *s);
+const char *settle_nonce(const struct settle *s);
 json_t *settle_status(const struct settle *s);

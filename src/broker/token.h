@@ -17,6 +17,7 @@
 #include "broker/token_conf.h"
 
 struct conf;
+struct known;
 struct login;
 struct token;
 
@@ -28,6 +29,7 @@ struct token_env {
 	struct audit *audit;
 	struct seal *seal;
 	struct broker *broker;
+	const char *installation; /* part of every mark; see its file */
 };
 
 /* conf is referenced; tc is inside it. */
@@ -80,5 +82,14 @@ typedef void token_revoked_fn(void *arg, unsigned revoked, unsigned local_only,
 void token_revoke(struct token *t, uint64_t generation, const char *why,
     token_revoked_fn *fn, void *arg);
 bool token_has_generation(struct token *t, uint64_t number);
+
+/* For broker/reconcile. Adds all it knows; see broker_collect_known. */
+void token_collect_known(struct token *t, struct known *k, const char *backend,
+    enum backend_kind kind);
+/* A list begun at began_ms has it, or not. True: another look, a settle_time
+ * later, should decide. */
+bool token_was_listed(struct token *t, uint64_t generation, bool listed,
+    int64_t began_ms);
+unsigned token_count_missing(const struct token *t);
 
 json_t *token_status(const struct token *t);

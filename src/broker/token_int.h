@@ -127,6 +127,8 @@ void token_settle_by(struct token *t, const struct conf *conf,
     const struct token_conf *tc);
 void token_mint_now(struct token *t);
 void token_resume_probe(struct token *t, struct generation *g);
+/* Somebody doubts it: one probe, at most one a minute. */
+void token_check_generation(struct token *t, struct generation *g);
 /* conf and tc are those it was begun with. */
 void token_settle(struct token *t, struct intent *intent,
     const struct conf *conf, const struct token_conf *tc);

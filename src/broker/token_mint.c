@@ -141,6 +141,7 @@ token_on_minted(void *arg, struct mint_result *r, struct intent **open,
 	if (g->expires_at <= g->minted_at)
 		g->expires_at = g->minted_at + UNKNOWN_LIFE_S;
 	generation_start_clock(g);
+	g->born_ms = now_boot_ms();
 	g->state = GENERATION_PROBING;
 	t->fresh = g;
 	token_save_fresh(t);
@@ -379,8 +380,8 @@ token_on_checked(void *arg, struct backend_run *run,
 
 	t->check = NULL;
 	if (err || run->probe != BACKEND_PROBE_NOT_YET) {
-		log_info("token", "%s: a holder said generation %" PRIu64
-		    " was refused; our own probe does not confirm it",
+		log_info("token", "%s: whether generation %" PRIu64 " still "
+		    "works was doubted; our own probe does not confirm it",
 		    t->tc->name, g->number);
 		return;
 	}
@@ -395,26 +396,33 @@ token_on_checked(void *arg, struct backend_run *run,
 		token_mint_now(t);
 }
 
-bool
-token_rejected(struct token *t, uint64_t generation,
-    const unsigned char sha256[32])
+void
+token_check_generation(struct token *t, struct generation *g)
 {
-	struct generation *g = token_find(t, generation);
 	struct backend_run run = { .verb = BACKEND_PROBE };
 	int64_t now = now_boot_ms();
 
-	if (!g || memcmp(g->sha256, sha256, sizeof(g->sha256)) != 0)
-		return false;
 	if (g->state != GENERATION_READY || t->check ||
 	    !streq(g->backend, t->tc->backend->name) ||
 	    !(token_caps(t) & BACKEND_CAN_PROBE) ||
 	    (g->checked_ms && now - g->checked_ms < CHECK_INTERVAL_MS))
-		return true;
+		return;
 	g->checked_ms = now;
 	t->checking = g;
 	secret_dup(&run.value, &g->value);
 	t->check = upstream_start(&t->env, t->conf, t->tc, &run,
 	    token_on_checked, t);
+}
+
+bool
+token_rejected(struct token *t, uint64_t generation,
+    const unsigned char sha256[32])
+{
+	struct generation *g = token_find(t, generation);
+
+	if (!g || memcmp(g->sha256, sha256, sizeof(g->sha256)) != 0)
+		return false;
+	token_check_generation(t, g);
 	return true;
 }
 

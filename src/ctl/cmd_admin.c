@@ -14,6 +14,20 @@
 
 #define VALUE_CAP ((size_t)32 << 10)
 
+/* As ask_json(), for what may take longer than the daemon lets a request: the
+ * work then goes on there, and its outcome is not known here. */
+static enum ctl_exit
+ask_job(struct ctl *ctl, const struct ask *a, struct json_t **answer)
+{
+	enum ctl_exit e = ask_json(ctl, a, answer);
+
+	if (e != CTL_OK || !streq(jval_str(*answer, "state"), "working"))
+		return e;
+	ctl_complain(ctl, "it takes longer; the daemon goes on with it: see "
+	    "'tokenbrokerctl status'");
+	return CTL_NOT_READY;
+}
+
 /* "Rotated NAME: generation 7, expires in 6d 23h." */
 static void
 print_generation(const char *what, const char *token,
@@ -40,7 +54,7 @@ do_rotate(struct ctl *ctl, const struct args *args)
 	const struct ask a = { .door = ASK_ADMIN, .method = "POST",
 		.path = path, .timeout_ms = ASK_LONG_MS };
 	struct json_t *answer _cleanup_jval_ = NULL;
-	enum ctl_exit e = ask_json(ctl, &a, &answer);
+	enum ctl_exit e = ask_job(ctl, &a, &answer);
 
 	if (e == CTL_OK)
 		print_generation("Rotated", args->arg[0], answer);
@@ -123,7 +137,7 @@ do_revoke(struct ctl *ctl, const struct args *args)
 		secret_set_str(&body, text);
 		a.body = &body;
 	}
-	e = ask_json(ctl, &a, &answer);
+	e = ask_job(ctl, &a, &answer);
 	return e == CTL_OK ? tell_counts(ctl, answer) : e;
 }
 
@@ -150,7 +164,7 @@ do_logout(struct ctl *ctl, const struct args *args)
 	const struct ask a = { .door = ASK_ADMIN, .method = "DELETE",
 		.path = path, .timeout_ms = ASK_LONG_MS };
 	struct json_t *answer _cleanup_jval_ = NULL;
-	enum ctl_exit e = ask_json(ctl, &a, &answer);
+	enum ctl_exit e = ask_job(ctl, &a, &answer);
 	const char *why;
 
 	if (e != CTL_OK)
@@ -304,7 +318,7 @@ do_import(struct ctl *ctl, const struct args *args)
 		return CTL_FAILED;
 	}
 	build_import(&body, &value, args->opt[IMPORT_ID].text, expires_at);
-	e = ask_json(ctl, &a, &answer);
+	e = ask_job(ctl, &a, &answer);
 	if (e == CTL_OK)
 		print_generation("Imported", args->arg[0], answer);
 	return e;

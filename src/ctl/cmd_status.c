@@ -268,6 +268,52 @@ add_tokens(struct screen *s, const struct json_t *o)
 	table_clear(&t);
 }
 
+/* Tokens that this host made and nobody knows, and looks that fail. */
+static void
+add_reconciles(struct screen *s, const struct json_t *o)
+{
+	const struct json_t *list = jval_list(jval_get(o, "reconcile"),
+	    "reconcile"), *one;
+	const char *name;
+	int64_t n;
+	size_t i;
+
+	for (i = 0; i < jval_size(list); i++) {
+		one = jval_at(list, i);
+		name = jval_str(one, "backend");
+		n = jval_int(one, "orphans_alive", 0);
+		if (!name)
+			continue;
+		if (n)
+			add_wrong(s, TERM_RED, "backend %s: %" PRId64
+			    " token%s there made here and known to nobody; "
+			    "see 'tokenbrokerctl reconcile %s'", name, n,
+			    n == 1 ? "" : "s", name);
+		add_last_error(s, "backend", name, one);
+	}
+}
+
+static void
+add_jobs(struct screen *s, const struct json_t *o)
+{
+	const struct json_t *list = jval_list(jval_get(o, "jobs"), "jobs");
+	const struct json_t *one;
+	const char *job, *name;
+	char when[PHRASE_SIZE];
+	int64_t since;
+	size_t i;
+
+	for (i = 0; i < jval_size(list); i++) {
+		one = jval_at(list, i);
+		job = jval_str(one, "job");
+		name = jval_str(one, "name");
+		since = jval_time(one, "since");
+		add_wrong(s, TERM_YELLOW, "%s%s%s: under way, begun %s",
+		    job ? job : "?", name ? " " : "", name ? name : "",
+		    phrase_when(since - s->now, when, sizeof(when)));
+	}
+}
+
 static enum ctl_exit
 do_status(struct ctl *ctl, const struct args *args)
 {
@@ -291,6 +337,8 @@ do_status(struct ctl *ctl, const struct args *args)
 	add_daemon(&s, o);
 	add_logins(&s, o);
 	add_tokens(&s, o);
+	add_reconciles(&s, o);
+	add_jobs(&s, o);
 	if (s.wrong.len)
 		strbuf_addf(&s.out, "\n%s", strbuf_str(&s.wrong));
 	fputs(strbuf_str(&s.out), stdout);

@@ -29,4 +29,4 @@ struct command {
 
 extern const struct command cmd_login, cmd_logout, cmd_status, cmd_health,
     cmd_list, cmd_get, cmd_run, cmd_import, cmd_rotate, cmd_revoke, cmd_reload,
-    cmd_explain, cmd_init_key;
+    cmd_reconcile, cmd_explain, cmd_init_key;

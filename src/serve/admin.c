@@ -57,6 +57,20 @@ admin_has_token(struct session *s, const char *name)
 	return false;
 }
 
+bool
+admin_has_backend(struct session *s, const char *name)
+{
+	const struct conf *conf = session_serve(s)->conf;
+	size_t i;
+
+	for (i = 0; i < conf->n_backends; i++)
+		if (streq(conf->backends[i]->name, name))
+			return true;
+	session_refuse(s, PROBLEM_UNKNOWN,
+	    "there is no backend of this name in the configuration");
+	return false;
+}
+
 /* ------------------------------------------------------------------- looks */
 
 /* Well means: what is asked for could be recorded, so it could be released. */
@@ -154,6 +168,8 @@ static const struct route admin_routes[] = {
 	    admin_revoke, { NULL } },
 	{ HTTP1_POST, "tokens/{name}/import", ROUTE_OPERATOR,
 	    ROUTE_MUST_BODY, admin_import, { NULL } },
+	{ HTTP1_POST, "reconcile", ROUTE_OPERATOR, ROUTE_MAY_BODY,
+	    admin_reconcile, { NULL } },
 	{ HTTP1_POST, "reload", ROUTE_OPERATOR, ROUTE_NO_BODY, admin_reload,
 	    { NULL } },
 };

@@ -9,6 +9,7 @@
 
 route_fn admin_start_login, admin_confirm_login, admin_get_login;
 route_fn admin_logout, admin_rotate, admin_revoke, admin_import;
+route_fn admin_reconcile;
 route_fn admin_explain;
 
 /* "An operator did this", for the audit log; what is a static text. */
@@ -17,3 +18,4 @@ void admin_note(struct session *s, const char *what, const char *token,
 /* Refuses with 404 when there is no such thing. */
 bool admin_has_login(struct session *s, const char *name);
 bool admin_has_token(struct session *s, const char *name);
+bool admin_has_backend(struct session *s, const char *name);

@@ -29,16 +29,22 @@ static void
 job_hurry(struct session_op *op, enum session_hurry why)
 {
 	struct session *s;
+	json_t *o;
 
 	if (why == SESSION_RELOADED)
 		return;
 	s = session_end(op);
-	if (why == SESSION_STOPPING)
+	if (why == SESSION_STOPPING) {
 		session_refuse(s, PROBLEM_STOPPING, "the broker is stopping; "
 		    "look at the status when it is up again");
-	else
-		session_refuse(s, PROBLEM_TIMEOUT, "it takes longer than a "
-		    "request may; the work goes on, look at the status");
+	} else {
+		o = json_object();
+		json_object_set_new(o, "state", json_string("working"));
+		json_object_set_new(o, "detail", json_string("it takes longer "
+		    "than a request may; the work goes on, see `jobs` of the "
+		    "status"));
+		session_reply_json(s, 202, o);
+	}
 	job_gone(op);
 }
 
@@ -185,4 +191,24 @@ admin_import(struct session *s, const struct request *rq)
 		    &in.value, in.id, in.expires_at, job_on_done, j);
 	}
 	secret_clear(&in.value);
+}
+
+void
+admin_reconcile(struct session *s, const struct request *rq)
+{
+	struct tb_error err = TB_ERROR_INIT;
+	json_t *o _cleanup_json_ = route_json(rq, &err);
+	const char *backend = NULL;
+	struct admin_job *j;
+
+	if (!o || jsonx_opt_str(o, "backend", &backend, &err) < 0) {
+		bad_request(s, &err);
+		return;
+	}
+	if (backend && !admin_has_backend(s, backend))
+		return;
+	admin_note(s, "reconcile", NULL, NULL);
+	j = job_begin(s);
+	j->job = broker_reconcile(session_serve(s)->broker, backend,
+	    job_on_done, j);
 }

@@ -34,6 +34,7 @@ enum audit_event {
 	AUDIT_RELOADED, AUDIT_STARTED, AUDIT_STOPPED, AUDIT_ADMIN,
 	AUDIT_ORPHAN,      /* a service lists a value with our mark that we do
 	                    * not know */
+	AUDIT_MISSING,     /* a service does not list a value of ours */
 	AUDIT_UNSETTLED,   /* nobody can say what became of a mint */
 	AUDIT_EXPIRING,    /* the end is near and nothing newer is ready */
 	AUDIT_REKEYED,     /* the records are under another master key */

@@ -40,6 +40,7 @@ static const char *const event_names[AUDIT_EVENTS] = {
 	[AUDIT_STOPPED] = "stopped",
 	[AUDIT_ADMIN] = "admin",
 	[AUDIT_ORPHAN] = "orphan",
+	[AUDIT_MISSING] = "missing",
 	[AUDIT_UNSETTLED] = "unsettled",
 	[AUDIT_EXPIRING] = "expiring",
 	[AUDIT_REKEYED] = "rekeyed",

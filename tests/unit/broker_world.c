@@ -30,6 +30,7 @@ const char world_conf[] =
     "type = influxdb-clustered\n"
     "login = ops\n"
     "base_url = https://influx.test\n"
+    "reconcile_interval = 0\n" /* its own test; others count requests */
     "[backend hand]\n"
     "type = import\n"
     "[backend paid]\n"
@@ -37,6 +38,7 @@ const char world_conf[] =
     "management_token = mgmt\n"
     "base_url = https://paid.test\n"
     "probe_url = https://paid.test/probe\n"
+    "reconcile_interval = 0\n"
     "[backend self]\n"
     "type = oauth\n"
     "login = ops\n"

@@ -456,6 +456,15 @@ broker_revoke(struct broker *b, const char *token, uint64_t generation,
 }
 
 struct broker_job *
+broker_reconcile(struct broker *b, const char *backend, broker_done_fn *done,
+    void *arg)
+{
+	snprintf(b->job_text, sizeof(b->job_text), "reconcile %s",
+	    backend ? backend : "all");
+	return job(b, done, arg);
+}
+
+struct broker_job *
 broker_rotate(struct broker *b, const char *token, broker_done_fn *done,
     void *arg)
 {

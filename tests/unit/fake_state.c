@@ -29,8 +29,9 @@ static struct {
 	size_t puts;
 	struct fake_record recs[64];
 	size_t n_recs;
-	size_t audits[AUDIT_ADMIN + 1];
+	size_t audits[AUDIT_EVENTS];
 	bool strict;
+	size_t quarantined;
 } fake;
 
 struct store {
@@ -158,6 +159,12 @@ fake_state_hold(bool hold)
 		loop_task_post(&fake.task);
 }
 
+void
+fake_state_quarantine(size_t n)
+{
+	fake.quarantined = n;
+}
+
 size_t
 fake_state_audits(enum audit_event event)
 {
@@ -228,7 +235,8 @@ store_delete(struct store *s, const char *kind, const char *name,
 void
 store_get_stats(const struct store *s, struct store_stats *out)
 {
-	*out = (struct store_stats){ .records = fake.n_recs };
+	*out = (struct store_stats){ .records = fake.n_recs,
+		.quarantined = fake.quarantined };
 }
 
 /* ------------------------------------------------------ state/writer.h */

@@ -28,4 +28,7 @@ void fake_state_fail(unsigned n);
 /* While held, puts stay open; release finishes them in order. */
 void fake_state_hold(bool hold);
 
+/* What store_get_stats says. */
+void fake_state_quarantine(size_t n);
+
 size_t fake_state_audits(enum audit_event event);

@@ -84,6 +84,8 @@ world_setup(void **state)
 	}
 	w->logins[0] = xnew(struct idp_conf);
 	w->logins[0]->name = xstrdup("ops");
+	w->backends[0] = xnew(struct backend_conf);
+	w->backends[0]->name = xstrdup("prod");
 	w->conf = (struct conf){
 		.run_dir = w->dir,
 		.admin_group = (char *)(uintptr_t)"0",
@@ -96,6 +98,8 @@ world_setup(void **state)
 		.n_tokens = ARRAY_SIZE(w->tokens),
 		.logins = w->logins,
 		.n_logins = 1,
+		.backends = w->backends,
+		.n_backends = 1,
 		.rules = w->rule_list,
 	};
 	start(w);
@@ -128,6 +132,8 @@ world_teardown(void **state)
 	}
 	free(w->logins[0]->name);
 	free(w->logins[0]);
+	free(w->backends[0]->name);
+	free(w->backends[0]);
 	rmdir(w->dir);
 	free(w);
 	return 0;

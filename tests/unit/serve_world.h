@@ -24,6 +24,7 @@ struct world {
 	struct acl_rule rules[WORLD_RULES_MAX], *rule_list[WORLD_RULES_MAX];
 	struct token_conf *tokens[2];
 	struct idp_conf *logins[1];
+	struct backend_conf *backends[1];
 	const char *reload_error; /* what the next reload says, or NULL */
 	unsigned reloads;
 };
