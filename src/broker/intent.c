@@ -92,17 +92,49 @@ mark_rest(const char *s, struct intent_mark *out)
 	    s[INTENT_NONCE_LEN] == ']';
 }
 
+/* Where only a name can be given, a backend makes one of the description, with
+ * dashes and cut at its front: "...HOST-INSTALLATION-TOKEN-GENERATION-NONCE".
+ * Host and token may have dashes themselves. */
+static bool
+mark_in_name(const char *s, struct intent_mark *out)
+{
+	size_t n = strlen(s), i;
+
+	if (n < INTENT_NONCE_LEN + 1 || !mark_part(out->nonce,
+	    sizeof(out->nonce), s + n - INTENT_NONCE_LEN, INTENT_NONCE_LEN,
+	    HEX) || s[n - INTENT_NONCE_LEN - 1] != '-')
+		return false;
+	n -= INTENT_NONCE_LEN + 1;
+	for (i = n; i > 0 && s[i - 1] >= '0' && s[i - 1] <= '9'; i--)
+		;
+	if (i == n || n - i > 20 || i < INSTALLATION_LEN + 3 ||
+	    s[i - 1] != '-')
+		return false;
+	out->generation = strtoull(s + i, NULL, 10);
+	n = i - 1; /* the end of the token's name */
+	for (i = 0; i + INSTALLATION_LEN + 1 < n; i++) {
+		if ((i == 0 || s[i - 1] == '-') &&
+		    s[i + INSTALLATION_LEN] == '-' &&
+		    mark_part(out->installation, sizeof(out->installation),
+		    s + i, INSTALLATION_LEN, HEX))
+			return mark_part(out->token, sizeof(out->token),
+			    s + i + INSTALLATION_LEN + 1,
+			    n - i - INSTALLATION_LEN - 1, NAME_CHARS);
+	}
+	return false;
+}
+
 bool
 intent_read_mark(const char *description, struct intent_mark *out)
 {
 	const char *s = description ? strstr(description, MARK) : NULL;
 	const char *next, *end, *slash;
 
+	*out = (struct intent_mark){ .generation = 0 };
 	while (s && (next = strstr(s + 1, MARK)))
 		s = next;
 	if (!s)
-		return false;
-	*out = (struct intent_mark){ .generation = 0 };
+		return description && mark_in_name(description, out);
 	s += sizeof(MARK) - 1;
 	end = strchr(s, ' ');
 	if (!end)

@@ -40,7 +40,8 @@ struct intent_mark {
 	uint64_t generation;
 	char nonce[INTENT_NONCE_LEN + 1];
 };
-/* The last mark in a description. It is others' text: true only when every
+/* The last mark in a description, or what a backend made of it where a token
+ * has only a name. It is others' text: true only when every
  * part has the form of one that we write. */
 bool intent_read_mark(const char *description, struct intent_mark *out);
 

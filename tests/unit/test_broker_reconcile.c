@@ -180,13 +180,26 @@ test_other_texts_are_no_marks(void **state)
 		"[tokenbroker h/0123456789ABCDEF db #1 " NONCE "]",
 		"[tokenbroker h/0123456789abcdef d\x1b[1m #1 " NONCE "]",
 		"[tokenbroker h/0123456789abcdef  #1 " NONCE "]",
-		"[tokenbroker h/0123456789abcdef db #-1 " NONCE "]" };
+		"[tokenbroker h/0123456789abcdef db #-1 " NONCE "]",
+		NONCE, "-" NONCE, "1-" NONCE, "db-1-" NONCE,
+		"h-0123456789abcdef-1-" NONCE, "h-0123456789abcdef--1-" NONCE,
+		"h-0123456789abcdef-db-" NONCE,
+		"h-0123456789abcdefdb-1-" NONCE };
 	struct intent_mark m;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		if (intent_read_mark(bad[i], &m))
 			fail_msg("taken for a mark: %s", bad[i]);
 	}
+	/* what is left of it where a token has only a name */
+	assert_true(intent_read_mark("x-tokenbroker-web-1-0123456789abcdef-"
+	    "telegraf-write-17-" NONCE, &m));
+	assert_string_equal(m.installation, "0123456789abcdef");
+	assert_string_equal(m.token, "telegraf-write");
+	assert_int_equal(m.generation, 17);
+	assert_string_equal(m.nonce, NONCE);
+	assert_true(intent_read_mark("0123456789abcdef-db-1-" NONCE, &m));
+	assert_string_equal(m.token, "db");
 	/* made by a version that wrote no installation */
 	assert_true(intent_read_mark("[tokenbroker h db #1 " NONCE "]", &m));
 	assert_string_equal(m.installation, "");
