@@ -9,10 +9,12 @@
 #include "ctl/command.h"
 #include "ctl/table.h"
 
-enum { EXPLAIN_PID, EXPLAIN_SELF, EXPLAIN_DOOR, EXPLAIN_JSON, N_EXPLAIN };
+enum { EXPLAIN_PID, EXPLAIN_SELF, EXPLAIN_UNIT, EXPLAIN_DOOR, EXPLAIN_JSON,
+	N_EXPLAIN };
 static const struct opt_spec explain_opts[N_EXPLAIN] = {
 	{ "pid", 'p', OPT_NUMBER, "PID", "of this process" },
 	{ "self", 0, OPT_FLAG, NULL, "of this very command (the default)" },
+	{ "unit", 'u', OPT_TEXT, "UNIT", "of this unit, when systemd asks for it" },
 	{ "door", 0, OPT_TEXT, "DOOR", "which door it connects to (default: api)" },
 	{ "json", 0, OPT_FLAG, NULL, "the daemon's answer as it is" },
 };
@@ -142,8 +144,12 @@ explain_path(const struct args *args)
 	strbuf_adds(&b, "/api/v1/explain?");
 	if (o[EXPLAIN_PID].set)
 		strbuf_addf(&b, "pid=%" PRId64, o[EXPLAIN_PID].number);
+	else if (o[EXPLAIN_UNIT].set)
+		strbuf_adds(&b, "unit=");
 	else
 		strbuf_adds(&b, "self=1");
+	if (o[EXPLAIN_UNIT].set)
+		strbuf_add_percent(&b, o[EXPLAIN_UNIT].text);
 	if (args->n_args) {
 		strbuf_adds(&b, "&token=");
 		strbuf_add_percent(&b, args->arg[0]);
@@ -197,14 +203,17 @@ do_explain(struct ctl *ctl, const struct args *args)
 	struct json_t *answer _cleanup_jval_ = NULL;
 	enum ctl_exit e;
 
-	if (o[EXPLAIN_PID].set && o[EXPLAIN_SELF].set) {
-		ctl_complain(ctl, "--pid and --self exclude each other");
+	if (o[EXPLAIN_PID].set + o[EXPLAIN_SELF].set + o[EXPLAIN_UNIT].set >
+	    1) {
+		ctl_complain(ctl, "--pid, --self and --unit exclude each "
+		    "other");
 		return CTL_USAGE;
 	}
 	e = ask_or_refusal(ctl, &a, &r, &refused);
 	if (e != CTL_OK)
 		return e;
-	if (refused.code && !o[EXPLAIN_PID].set && refused.status == 403)
+	if (refused.code && !o[EXPLAIN_PID].set && !o[EXPLAIN_UNIT].set &&
+	    refused.status == 403)
 		return explain_to_anybody(ctl, args->arg[0],
 		    o[EXPLAIN_JSON].set);
 	if (refused.code)
@@ -220,7 +229,8 @@ do_explain(struct ctl *ctl, const struct args *args)
 
 const struct command cmd_explain = {
 	.name = "explain",
-	.synopsis = "[--pid PID | --self] [--door DOOR] [--json] [TOKEN]",
+	.synopsis = "[--pid PID | --self | --unit UNIT] [--door DOOR] [--json] "
+	    "[TOKEN]",
 	.summary = "Which rule gives or refuses which token, and why",
 	.opts = explain_opts, .n_opts = N_EXPLAIN, .max_args = 1,
 	.fn = do_explain,

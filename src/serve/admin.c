@@ -149,7 +149,7 @@ static const struct route admin_routes[] = {
 	{ HTTP1_GET, "status", ROUTE_AUDITOR, ROUTE_NO_BODY, admin_status,
 	    { NULL } },
 	{ HTTP1_GET, "explain", ROUTE_AUDITOR, ROUTE_NO_BODY, admin_explain,
-	    { "pid", "self", "token", "door" } },
+	    { "pid", "self", "unit", "token", "door" } },
 	{ HTTP1_GET, "logins", ROUTE_AUDITOR, ROUTE_NO_BODY,
 	    admin_list_logins, { NULL } },
 	{ HTTP1_GET, "logins/{name}", ROUTE_AUDITOR, ROUTE_NO_BODY,

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * GET explain: what the rules say about a process as it would look if it
- * connected now, with the rule that decides. The same functions judge here and
- * at the api door.
+ * connected now, with the rule that decides; or about a unit, as systemd would
+ * ask for it. The same functions judge here and at those doors.
  */
 #include "base/principal.h"
 #include "base/tb_error.h"
 #include "base/util.h"
 #include "broker/broker.h"
+#include "conf.h"
 #include "lib/jsonx.h"
 #include "serve/admin_int.h"
+#include "serve/cgroup.h"
 #include "serve/peer.h"
 #include "serve/self.h"
 #include "serve/serve_int.h"
@@ -18,6 +20,7 @@
 struct explain {
 	const struct serve *serve;
 	struct principal who;
+	enum acl_door door;
 	json_t *tokens;
 };
 
@@ -31,7 +34,7 @@ explain_token(void *arg, const char *name)
 		.conf_generation = x->serve->conf_generation,
 	};
 	struct verdict_cache *none = NULL;
-	struct acl_verdict v = verdict_get(&none, &env, &x->who, ACL_DOOR_API,
+	struct acl_verdict v = verdict_get(&none, &env, &x->who, x->door,
 	    name);
 	json_t *o = json_object();
 
@@ -44,6 +47,25 @@ explain_token(void *arg, const char *name)
 	json_array_append_new(x->tokens, o);
 }
 
+/* A unit that need not run: one that was refused does not. */
+static bool
+take_unit(struct session *s, struct http1_view unit, struct principal *who)
+{
+	char name[CGROUP_UNIT_MAX];
+	ssize_t n = http1_decode(unit, false, name, sizeof(name));
+
+	if (n < 1 || !cgroup_is_unit_name(name, (size_t)n)) {
+		session_refuse(s, PROBLEM_BAD_REQUEST, "unit is the whole name "
+		    "of one, such as telegraf.service");
+		return false;
+	}
+	who->uid = 0;
+	who->gid = 0;
+	who->unit = xstrdup(name);
+	who->strength = PRINCIPAL_STRONG;
+	return true;
+}
+
 /* False: the request was refused. */
 static bool
 find_principal(struct session *s, const struct request *rq,
@@ -51,16 +73,19 @@ find_principal(struct session *s, const struct request *rq,
 {
 	struct http1_view pid = route_query(rq, "pid");
 	struct http1_view self = route_query(rq, "self");
+	struct http1_view unit = route_query(rq, "unit");
 	struct tb_error err = TB_ERROR_INIT;
 	struct problem p;
 	int64_t n;
 
-	if ((pid.s != NULL) == (self.s != NULL) ||
+	if ((pid.s != NULL) + (self.s != NULL) + (unit.s != NULL) != 1 ||
 	    (self.s && !http1_is(self, "1"))) {
 		session_refuse(s, PROBLEM_BAD_REQUEST,
-		    "give either pid=NUMBER or self=1");
+		    "give one of pid=NUMBER, self=1 and unit=NAME");
 		return false;
 	}
+	if (unit.s)
+		return take_unit(s, unit, who);
 	if (self.s) {
 		principal_copy(who, session_who(s));
 		return true;
@@ -80,21 +105,37 @@ find_principal(struct session *s, const struct request *rq,
 	return true;
 }
 
+/* A unit by name is only known to systemd, so to the credential door. */
+static bool
+find_door(struct session *s, const struct request *rq, enum acl_door *out)
+{
+	struct http1_view door = route_query(rq, "door");
+	bool by_unit = route_query(rq, "unit").s;
+
+	*out = by_unit ? ACL_DOOR_CREDENTIAL : ACL_DOOR_API;
+	if (!door.s || (http1_is(door, "api") && !by_unit))
+		return true;
+	if (http1_is(door, "credential")) {
+		*out = ACL_DOOR_CREDENTIAL;
+		return true;
+	}
+	session_refuse(s, PROBLEM_BAD_REQUEST, by_unit ? "a unit by name asks "
+	    "at the door credential; give a pid for the door api" :
+	    "rules are for the doors api and credential");
+	return false;
+}
+
 void
 admin_explain(struct session *s, const struct request *rq)
 {
 	struct explain x = { .serve = session_serve(s),
 		.who = PRINCIPAL_INIT };
 	struct http1_view token = route_query(rq, "token");
-	struct http1_view door = route_query(rq, "door");
 	char name[ROUTE_NAME_MAX];
 	json_t *o;
 
-	if (door.s && !http1_is(door, acl_door_name(ACL_DOOR_API))) {
-		session_refuse(s, PROBLEM_BAD_REQUEST,
-		    "rules are for the door api");
+	if (!find_door(s, rq, &x.door))
 		return;
-	}
 	if (token.s &&
 	    http1_decode(token, false, name, sizeof(name)) < 1) {
 		session_refuse(s, PROBLEM_BAD_REQUEST,
@@ -104,7 +145,13 @@ admin_explain(struct session *s, const struct request *rq)
 	if (!find_principal(s, rq, &x.who))
 		return;
 	x.tokens = json_array();
-	if (token.s)
+	/* it is systemd that asks, whoever the unit's processes are */
+	if (x.door == ACL_DOOR_CREDENTIAL)
+		x.who.uid = 0;
+	if (token.s && x.door == ACL_DOOR_CREDENTIAL)
+		explain_token(&x, acl_credential_token(x.serve->conf->rules,
+		    x.serve->conf->n_rules, &x.who, name));
+	else if (token.s)
 		explain_token(&x, name);
 	else
 		broker_each_token(x.serve->broker, explain_token, &x);

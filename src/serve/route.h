@@ -20,7 +20,7 @@ struct tb_error;
 
 #define ROUTE_PREFIX "/api/v1/"
 #define ROUTE_NAME_MAX 256
-#define ROUTE_QUERY_MAX 4
+#define ROUTE_QUERY_MAX 5
 
 enum route_role {
 	ROUTE_ANYBODY = 1, /* the access rules decide, in its function */

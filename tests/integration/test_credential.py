@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The credential door, asked as systemd asks: what a unit gets, and that every refusal fails it (P7)."""
 
+import errno
 import resource
 import signal
 import time
@@ -11,6 +12,7 @@ import daemon as d
 import units
 import util
 from sandbox import Sandbox
+from test_disk import DiskFault
 
 VALUE = "M.V1.value-for-a-unit"
 CONF = """\
@@ -225,6 +227,50 @@ def test_stalled_reader_at_the_end(tb, slice_dir):
     client.go_on()
     units.must_fail(client.end())
     stop.join()
+    tb.start()
+
+
+# ------------------------------------------------------------------------ disk
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A daemon that has its value, and what happens to its disk."""
+    fault = DiskFault(tmp_path)
+    with d.Daemon(CONF, wrap=["env", *(f"{name}={value}" for name, value in fault.env.items())]) as tb:
+        tb.learn_value(VALUE)
+        tb.ctl("import", "by-name", "--expires-at", "1d", stdin=VALUE + "\n", check=0)
+        yield tb, fault
+
+
+def test_slow_disk(disk, slice_dir):
+    """The record first, however long that takes."""
+    tb, fault = disk
+    fault.set(stall_ms=2000)
+    got = units.fetch(tb, slice_dir, "telegraf.service", "influx")
+    assert got["given"] == VALUE and got["seconds"] > 1.5, got
+    fault.clear()
+
+
+def test_disk_that_refuses(disk, slice_dir):
+    """No record, no value; and no empty credential either."""
+    tb, fault = disk
+    fault.set(sync=errno.EIO)
+    units.must_fail(units.fetch(tb, slice_dir, "telegraf.service", "influx"))
+    line_of(tb, "telegraf.service", "'influx' refused", "see to the disk")
+    fault.clear()
+    assert util.wait_until(lambda: units.fetch(tb, slice_dir, "telegraf.service", "influx")["given"], 30) == VALUE
+
+
+def test_stopped_while_the_disk_is_slow(disk, slice_dir):
+    tb, fault = disk
+    fault.set(stall_ms=3000)
+    client = units.Client(tb, slice_dir, "telegraf.service", "influx", ready=True)
+    time.sleep(0.3)
+    tb.stop()
+    units.must_fail(client.end())
+    line_of(tb, "telegraf.service", "'influx' refused", "being stopped")
+    fault.clear()
     tb.start()
 
 

@@ -259,6 +259,46 @@ explains(void **state)
 	answer_must_be(&a, 400, "denied.bad_request");
 }
 
+/* As systemd would ask for it, whether it runs or not. */
+static void
+explains_units(void **state)
+{
+	static char *units[] = { (char *)(uintptr_t)"a*.service" };
+	static char *ids[] = { (char *)(uintptr_t)"influx" };
+	static char *tokens[] = { (char *)(uintptr_t)"t1" };
+	static const char *const bad[] = { "unit=a", "unit=", "unit=a.slice",
+		"unit=a%2Fb.service", "unit=a.service&pid=1",
+		"unit=a.service&self=1", "unit=a.service&door=api" };
+	struct world *w = *state;
+	struct acl_rule *r = world_rule(w, 998, "t1", false);
+	struct answer a;
+	char request[128];
+	size_t i;
+
+	r->units = units;
+	r->n_units = 1;
+	r->credential_ids = ids;
+	r->credential_tokens = tokens;
+	r->n_credentials = 1;
+	a = world_once(w, "admin", "GET explain?unit=a-1.service&token=influx",
+	    NULL, NULL);
+	assert_has(&a, "\"unit\":\"a-1.service\"");
+	assert_has(&a, "{\"token\":\"t1\",\"allow\":true,\"where\":\"c:1\"");
+	a = world_once(w, "admin", "GET explain?unit=b.service&token=influx"
+	    "&door=credential", NULL, NULL);
+	assert_has(&a, "{\"token\":\"influx\",\"allow\":false,"
+	    "\"reason\":\"no rule matches\"}");
+	/* of a process, its unit */
+	a = world_once(w, "admin", "GET explain?self=1&token=t1"
+	    "&door=credential", NULL, NULL);
+	assert_has(&a, "\"allow\":false");
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		snprintf(request, sizeof(request), "GET explain?%s", bad[i]);
+		a = world_once(w, "admin", request, NULL, NULL);
+		answer_must_be(&a, 400, "denied.bad_request");
+	}
+}
+
 /* --------------------------------------------------------------------- jobs */
 
 static void
@@ -406,6 +446,7 @@ main(void)
 		T(never_tells_a_value),
 		T(reloads),
 		T(explains),
+		T(explains_units),
 		T(does_jobs),
 		T(refuses_odd_jobs),
 		T(does_not_wait_for_ever),
