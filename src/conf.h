@@ -28,6 +28,9 @@ struct conf {
 	                        * "master-key" when $CREDENTIALS_DIRECTORY has
 	                        * it; NULL: none */
 	bool audit_strict;
+	bool audit_journal;
+	uint64_t audit_max_size;   /* bytes */
+	unsigned audit_keep_files; /* 0: all */
 	char *log_level;
 	int64_t settle_time_ms;
 	int64_t max_lifetime_ms;

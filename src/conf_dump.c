@@ -20,6 +20,7 @@ static const char *const type_names[] = {
 	[CONF_T_FLAG] = "word",
 	[CONF_T_CHOICE] = "word",
 	[CONF_T_COUNT] = "number",
+	[CONF_T_SIZE] = "size",
 	[CONF_T_DURATION] = "duration",
 	[CONF_T_SECONDS] = "duration",
 	[CONF_T_TYPE] = "word",

@@ -44,6 +44,7 @@ enum conf_type {
 	CONF_T_FLAG,        /* bool: one of two words */
 	CONF_T_CHOICE,      /* int or enum: one of words */
 	CONF_T_COUNT,       /* unsigned: min to max */
+	CONF_T_SIZE,        /* uint64_t, bytes: min to max */
 	CONF_T_DURATION,    /* int64_t, milliseconds: min to max */
 	CONF_T_SECONDS,     /* int64_t, whole seconds: min to max in ms */
 	CONF_T_TYPE,        /* const struct backend_ops * */

@@ -33,6 +33,15 @@ static const struct {
 	{ "ms", INT64_C(1) },
 };
 
+static const struct {
+	char unit;
+	uint64_t bytes;
+} size_units[] = {
+	{ 'G', UINT64_C(1) << 30 },
+	{ 'M', UINT64_C(1) << 20 },
+	{ 'K', UINT64_C(1) << 10 },
+};
+
 bool
 conf_is_name(const char *s)
 {
@@ -151,6 +160,54 @@ set_count(const struct conf_option *o, void *object, const char *text,
 		    "'%.60s' is not a number from %" PRId64 " to %" PRId64,
 		    text, o->min, o->max);
 	*FIELD(object, o, unsigned) = (unsigned)v;
+	return 0;
+}
+
+/* In one unit, such that reading it gives the same. */
+static void
+print_size(struct strbuf *out, uint64_t v)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(size_units); i++) {
+		if (v && v % size_units[i].bytes == 0) {
+			strbuf_addf(out, "%" PRIu64 "%c",
+			    v / size_units[i].bytes, size_units[i].unit);
+			return;
+		}
+	}
+	strbuf_addf(out, "%" PRIu64, v);
+}
+
+static int
+size_error(const struct conf_option *o, const char *text, struct tb_error *err)
+{
+	struct strbuf range _cleanup_(strbuf_clear) = STRBUF_INIT;
+
+	print_size(&range, (uint64_t)o->min);
+	strbuf_adds(&range, " to ");
+	print_size(&range, (uint64_t)o->max);
+	return tb_error_set(err, TB_E_CONFIG, "'%.60s' is not a size of %s: "
+	    "write 512K, 64M or 1G", text, strbuf_str(&range));
+}
+
+static int
+set_size(const struct conf_option *o, void *object, const char *text,
+    struct tb_error *err)
+{
+	size_t digits = strspn(text, "0123456789"), i;
+	uint64_t v, unit = 1;
+
+	for (i = 0; i < ARRAY_SIZE(size_units); i++) {
+		if (text[digits] == size_units[i].unit)
+			unit = size_units[i].bytes;
+	}
+	errno = 0;
+	v = strtoull(text, NULL, 10);
+	if (digits == 0 || errno || text[digits + (unit > 1)] ||
+	    v > (uint64_t)o->max / unit || v * unit < (uint64_t)o->min)
+		return size_error(o, text, err);
+	*FIELD(object, o, uint64_t) = v * unit;
 	return 0;
 }
 
@@ -311,6 +368,14 @@ print_count(const struct conf_option *o, const void *object,
 }
 
 static bool
+print_bytes(const struct conf_option *o, const void *object,
+    struct strbuf *out)
+{
+	print_size(out, *FIELD_C(object, o, uint64_t));
+	return true;
+}
+
+static bool
 print_duration(const struct conf_option *o, const void *object,
     struct strbuf *out)
 {
@@ -358,6 +423,7 @@ static const struct {
 	[CONF_T_FLAG] = { set_word, print_flag },
 	[CONF_T_CHOICE] = { set_word, print_choice },
 	[CONF_T_COUNT] = { set_count, print_count },
+	[CONF_T_SIZE] = { set_size, print_bytes },
 	[CONF_T_DURATION] = { set_duration, print_duration },
 	[CONF_T_SECONDS] = { set_duration, print_duration },
 	[CONF_T_TYPE] = { set_type, print_type },

@@ -28,6 +28,7 @@
 #include "lib/seal.h"
 #include "serve/serve.h"
 #include "state/audit.h"
+#include "state/journal.h"
 #include "state/writer.h"
 
 #define EXIT_CONFIG 78
@@ -276,6 +277,9 @@ app_start_core(struct app *a, struct tb_error *err)
 	struct writer_env wenv = {
 		.state_dir = a->conf->state_dir,
 		.log_dir = a->conf->log_dir,
+		.audit_max_size = a->conf->audit_max_size,
+		.audit_keep_files = a->conf->audit_keep_files,
+		.journal = a->conf->audit_journal ? JOURNAL_SOCKET : NULL,
 	};
 	struct http_env henv = {
 		.ca_file = a->conf->ca_file,

@@ -14,6 +14,7 @@
 #include "conf.h"
 #include "lib/loop.h"
 #include "state/audit.h"
+#include "state/signer.h"
 #include "state/store.h"
 
 #define HOUR_MS (3600 * INT64_C(1000))
@@ -229,6 +230,11 @@ broker_on_record(void *arg, const char *kind, const char *name,
 	struct broker *b = arg;
 	struct broker_unclaimed *u;
 
+	if (streq(kind, SIGNER_RECORD_KIND) &&
+	    streq(name, SIGNER_RECORD_NAME)) {
+		secret_move(&b->signing_key, plain);
+		return;
+	}
 	b->unclaimed = xreallocarray(b->unclaimed, b->n_unclaimed + 1,
 	    sizeof(*b->unclaimed));
 	u = &b->unclaimed[b->n_unclaimed++];
@@ -484,6 +490,8 @@ broker_new(const struct broker_env *env, const struct conf *conf,
 		broker_free(b);
 		return NULL;
 	}
+	b->signer = signer_new(env->loop, env->writer, b->store,
+	    &b->signing_key);
 	b->tenv = (struct token_env){
 		.loop = env->loop,
 		.http = env->http,
@@ -562,6 +570,8 @@ broker_free(struct broker *b)
 		free(b->unclaimed[i].name);
 	}
 	free(b->unclaimed);
+	signer_free(b->signer);
+	secret_clear(&b->signing_key);
 	store_close(b->store);
 	conf_unref(b->conf);
 	free(b);

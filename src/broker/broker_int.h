@@ -16,6 +16,7 @@ struct conf;
 struct known;
 struct login;
 struct reconcile;
+struct signer;
 struct token;
 
 /* Never NULL: conf checked the name. */
@@ -57,6 +58,8 @@ struct broker {
 	struct token_env tenv;
 	struct writer *writer;
 	struct store *store;
+	struct secret signing_key; /* found in the store, for the signer */
+	struct signer *signer;
 	const struct conf *conf; /* referenced */
 	struct login **logins;   /* sorted by name, as tokens are */
 	size_t n_logins;

@@ -5,11 +5,17 @@
  *
  * Lines that failed are not kept for later: whoever needed one durable was
  * told and let nothing out. But the log must say itself that it is not
- * complete, so their number is looked at some seconds after any line, and
- * written as a `lost` record when there is a new one. That record is durable:
- * it is also what finds out that the disk is well again.
+ * complete. So when the disk begins to refuse, a `disk_failed` record is put
+ * again and again: on a disk that fails only in part it says so, and on one
+ * that fails altogether it finds out that the disk is well again. Then
+ * `disk_recovered` says since when, until when, and how many lines are
+ * missing. Lines lost without a failure (a disk that stalled for too long) are
+ * a `lost` record. Each lost line is counted in one of the two, once; the
+ * attempts themselves in none.
  */
 #include "state/audit.h"
+
+#include <inttypes.h>
 
 #include "base/now.h"
 #include "base/principal.h"
@@ -29,9 +35,13 @@ struct audit {
 	struct denials *denials;
 	struct loop_timer denials_timer;
 	struct loop_timer lost_timer;
-	uint64_t lost_told;    /* how many are in the log as lost */
-	uint64_t lost_telling; /* ... when `telling` is durable */
+	/* what is being told, and what has been */
 	struct writer_item *telling;
+	enum audit_event telling_what;
+	uint64_t lost_telling, outages_telling;
+	uint64_t lost_told, outages_told;
+	bool failure_told;    /* ... of the outage that goes on */
+	int64_t failed_since; /* the first that is not told; 0: none */
 };
 
 static loop_fn audit_flush_denials, audit_check_lost;
@@ -48,6 +58,7 @@ audit_new(struct loop *loop, struct writer *writer, bool strict,
 	a->denials = denials_new();
 	loop_timer_init(&a->denials_timer, loop, audit_flush_denials, a);
 	loop_timer_init(&a->lost_timer, loop, audit_check_lost, a);
+	writer_watch(writer, audit_check_lost, a);
 	return a;
 }
 
@@ -59,6 +70,7 @@ audit_free(struct audit *a)
 	audit_flush_denials(a);
 	loop_timer_stop(&a->denials_timer);
 	loop_timer_stop(&a->lost_timer);
+	writer_watch(a->writer, NULL, NULL);
 	writer_forget(&a->telling);
 	denials_free(a->denials);
 	strbuf_clear(&a->buf);
@@ -82,16 +94,30 @@ audit_put(struct audit *a, bool durable, writer_done_fn *done, void *arg)
 	    arg);
 }
 
+/* The first line after a crash says what the crash did to the log. */
+static const char *
+torn_text(const struct audit *a, char *buf, size_t size)
+{
+	uint64_t behind;
+	size_t n = writer_torn(a->writer, &behind);
+
+	if (n == 0)
+		return NULL;
+	snprintf(buf, size, "torn line repaired: %zu bytes behind line %"
+	    PRIu64 " are in " WRITER_TORN_FILE, n, behind);
+	return buf;
+}
+
 static struct writer_item *
 audit_write(struct audit *a, const struct audit_rec *rec, bool durable,
     writer_done_fn *done, void *arg)
 {
 	struct audit_rec copy;
+	char text[128];
 
-	if (rec->event == AUDIT_STARTED && !rec->reason &&
-	    writer_was_repaired(a->writer)) {
+	if (rec->event == AUDIT_STARTED && !rec->reason) {
 		copy = *rec;
-		copy.reason = "torn line repaired";
+		copy.reason = torn_text(a, text, sizeof(text));
 		rec = &copy;
 	}
 	strbuf_reset(&a->buf);
@@ -182,7 +208,24 @@ audit_flush_denials(void *arg)
 	denials_flush(a->denials, audit_write_count, a);
 }
 
-/* ---------------------------------------------------------- lost lines */
+struct writer_item *
+audit_checkpoint(struct audit *a, writer_done_fn *done, void *arg)
+{
+	return writer_put_checkpoint(a->writer, done, arg);
+}
+
+void
+audit_get_trail(const struct audit *a, struct writer_trail *out,
+    uint64_t *lost)
+{
+	struct writer_stats stats;
+
+	writer_get_trail(a->writer, out);
+	writer_get_stats(a->writer, &stats);
+	*lost = stats.lost;
+}
+
+/* ------------------------------------------- a disk that failed, lost lines */
 
 static void
 audit_on_told(void *arg, const struct tb_error *err)
@@ -190,13 +233,31 @@ audit_on_told(void *arg, const struct tb_error *err)
 	struct audit *a = arg;
 
 	a->telling = NULL;
-	if (!err) {
-		a->lost_told = a->lost_telling;
+	if (err) {
+		a->lost_told++; /* itself: it is not what was asked about */
+		if (!loop_timer_is_set(&a->lost_timer))
+			loop_timer_set(&a->lost_timer, LOST_CHECK_MS);
 		return;
 	}
-	a->lost_told++; /* itself: it is not what was asked about */
-	if (!loop_timer_is_set(&a->lost_timer))
-		loop_timer_set(&a->lost_timer, LOST_CHECK_MS);
+	if (a->telling_what == AUDIT_DISK_FAILED) {
+		a->failure_told = true;
+	} else {
+		a->lost_told = a->lost_telling;
+		a->outages_told = a->outages_telling;
+		a->failure_told = false;
+		a->failed_since = 0;
+	}
+	audit_check_lost(a); /* there may be more by now */
+}
+
+static void
+audit_tell(struct audit *a, const struct audit_rec *rec,
+    const struct writer_stats *stats)
+{
+	a->telling_what = rec->event;
+	a->lost_telling = stats->lost;
+	a->outages_telling = stats->outages;
+	a->telling = audit_durable(a, rec, audit_on_told, a);
 }
 
 static void
@@ -204,19 +265,28 @@ audit_check_lost(void *arg)
 {
 	struct audit *a = arg;
 	struct writer_stats stats;
-	struct audit_rec rec = {
-		.event = AUDIT_LOST,
-		.reason = "could not be written",
-	};
+	struct audit_rec rec = { .event = AUDIT_EVENTS };
 
 	if (a->telling)
 		return; /* audit_on_told goes on */
 	writer_get_stats(a->writer, &stats);
-	if (stats.lost > a->lost_told) {
+	if (stats.outages > a->outages_told && !a->failed_since)
+		a->failed_since = stats.failed_since;
+	rec.since = a->failed_since;
+	if (stats.failing && !a->failure_told) {
+		rec.event = AUDIT_DISK_FAILED;
+		rec.reason = "what must be recorded first is refused";
+	} else if (!stats.failing && stats.outages > a->outages_told) {
+		rec.event = AUDIT_DISK_RECOVERED;
+		rec.until = stats.recovered_at;
 		rec.count = stats.lost - a->lost_told;
-		a->lost_telling = stats.lost;
-		a->telling = audit_durable(a, &rec, audit_on_told, a);
-	} else if (stats.queued) {
-		loop_timer_set(&a->lost_timer, LOST_CHECK_MS);
+	} else if (!stats.failing && stats.lost > a->lost_told) {
+		rec.event = AUDIT_LOST;
+		rec.count = stats.lost - a->lost_told;
+		rec.reason = "could not be written";
 	}
+	if (rec.event != AUDIT_EVENTS)
+		audit_tell(a, &rec, &stats);
+	else if (stats.queued)
+		loop_timer_set(&a->lost_timer, LOST_CHECK_MS);
 }

@@ -41,9 +41,13 @@ enum audit_event {
 	AUDIT_QUARANTINED, /* a record, or the whole state, is not used */
 	AUDIT_ADOPTED,     /* ... is used after all: an operator said so */
 	/* made here */
-	AUDIT_DISK_FAILED,
-	AUDIT_DISK_RECOVERED, /* `count` lines were lost in the meantime */
-	AUDIT_LOST, /* `count` lines could not be written */
+	AUDIT_DISK_FAILED,    /* since `since` */
+	AUDIT_DISK_RECOVERED, /* since `until`; `count` lines were lost */
+	AUDIT_LOST, /* `count` lines could not be written, for once */
+	/* made by the writer thread (state/trail.h) */
+	AUDIT_CHECKPOINT,
+	AUDIT_KEY,
+	AUDIT_FILES_REMOVED,
 	AUDIT_EVENTS, /* how many there are */
 };
 
@@ -70,6 +74,7 @@ struct audit_rec {
 	 * request_id, nonce and what stands below: their common text is kept
 	 * (the hot path's). */
 	uint64_t same;
+	int64_t since, until; /* of what lasted a while */
 	uint64_t count;
 };
 
@@ -90,6 +95,14 @@ struct writer_item *audit_durable(struct audit *a,
     const struct audit_rec *rec, writer_done_fn *done, void *arg);
 /* Buffered, ordered behind what was put before. */
 void audit_note(struct audit *a, const struct audit_rec *rec);
+/* A signed checkpoint behind all of the above; done is told when it is durable,
+ * and finds its line, or a newer one, in audit_get_trail. */
+struct writer_item *audit_checkpoint(struct audit *a, writer_done_fn *done,
+    void *arg);
+/* To be cleared with writer_trail_clear. *lost: lines that never got into the
+ * log. */
+void audit_get_trail(const struct audit *a, struct writer_trail *out,
+    uint64_t *lost);
 /* A denial: aggregated. The first of its kind in a minute is written at once,
  * those like it are counted (state/denials.h). */
 void audit_denied(struct audit *a, const struct audit_rec *rec);

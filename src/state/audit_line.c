@@ -49,6 +49,9 @@ static const char *const event_names[AUDIT_EVENTS] = {
 	[AUDIT_DISK_FAILED] = "disk_failed",
 	[AUDIT_DISK_RECOVERED] = "disk_recovered",
 	[AUDIT_LOST] = "lost",
+	[AUDIT_CHECKPOINT] = "checkpoint",
+	[AUDIT_KEY] = "audit_key",
+	[AUDIT_FILES_REMOVED] = "files_removed",
 };
 
 const char *
@@ -297,9 +300,22 @@ audit_line_count(uint64_t count, struct strbuf *out)
 		ADD_NUMBER(out, ",\"count\":", count);
 }
 
+/* Rare, and never the same twice: not remembered. */
+static void
+add_moment(struct strbuf *b, const char *name, int64_t epoch_s)
+{
+	char text[TIMEFMT_SIZE];
+
+	if (epoch_s)
+		strbuf_addf(b, ",\"%s\":\"%s\"", name,
+		    timefmt_rfc3339(epoch_s, text, sizeof(text)));
+}
+
 void
 audit_line_tail(const struct audit_rec *rec, struct strbuf *out)
 {
+	add_moment(out, "since", rec->since);
+	add_moment(out, "until", rec->until);
 	ADD_TEXT(out, ",\"delivery\":", rec->delivery);
 	ADD_TEXT(out, ",\"reason\":", rec->reason);
 }

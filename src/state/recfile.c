@@ -54,6 +54,25 @@ recfile_delete(int dirfd, const char *name, struct tb_error *err)
 }
 
 int
+recfile_probe(int dirfd, struct tb_error *err)
+{
+	static const char name[] = RECFILE_TMP_PREFIX "probe"
+	    RECFILE_TMP_SUFFIX;
+	_cleanup_close_ int fd = -1;
+	int r = 0;
+
+	disk_unlinkat(dirfd, name);
+	fd = disk_openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+	    0600);
+	if (fd < 0 || disk_write_all(fd, name, sizeof(name)) < 0 ||
+	    disk_fsync(fd) < 0)
+		r = tb_error_errno(err, TB_E_IO, errno, "cannot write %s",
+		    name);
+	disk_unlinkat(dirfd, name);
+	return r < 0 ? r : recfile_sync_dir(dirfd, err);
+}
+
+int
 recfile_sync_dir(int dirfd, struct tb_error *err)
 {
 	if (disk_fsync(dirfd) < 0)

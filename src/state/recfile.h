@@ -22,4 +22,6 @@ int recfile_replace(int dirfd, const char *name, const void *bytes, size_t len,
     struct tb_error *err);
 /* A missing file is fine. */
 int recfile_delete(int dirfd, const char *name, struct tb_error *err);
+/* Can anything be written there? Leaves nothing behind. */
+int recfile_probe(int dirfd, struct tb_error *err);
 int recfile_sync_dir(int dirfd, struct tb_error *err);

@@ -14,6 +14,10 @@
  * It is cut behind that line; where even the cut fails, what follows in it is
  * a copy of the beginning of the next file. Sorted by name, audit.jsonl last,
  * the files are one chain.
+ *
+ * Rotation is the same on purpose: segment_turn asks for a new file, and the
+ * next batch is what it begins with. So audit.jsonl is never empty for long,
+ * and who moves older files away takes nothing from us that we need.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,8 +47,34 @@ int segment_flush(struct segment *s, bool durable, struct tb_error *err);
 
 /* Written, but not synced yet. */
 bool segment_is_dirty(const struct segment *s);
-/* After the last flush. */
+/* The next batch begins a new file. To be called when nothing is dirty. When
+ * no new file can be made the old one goes on. */
+void segment_turn(struct segment *s);
+
+/* After the last flush; with what was added since; what is durable. */
 const struct chain_pos *segment_end(const struct segment *s);
-/* A torn line was cut off at start. */
-bool segment_was_repaired(const struct segment *s);
+const struct chain_pos *segment_added(const struct segment *s);
+const struct chain_pos *segment_synced(const struct segment *s);
+/* The line added last, with its newline. Borrowed until the next add. */
+const char *segment_last_line(const struct segment *s, size_t *len);
+/* What the last flush wrote, if it went well. Borrowed until the next add. */
+const char *segment_batch(const struct segment *s, size_t *len);
+/* Bytes in the current file. */
+size_t segment_size(const struct segment *s);
+/* How many new files there were: to see that there is one. */
+uint64_t segment_files(const struct segment *s);
+/* So many bytes of a torn end were moved away at start. */
+size_t segment_torn(const struct segment *s);
 uint64_t segment_syncs(const struct segment *s);
+
+/* The names audit-SEQ.jsonl in dirfd, sorted, oldest first; *names and each of
+ * them to be freed. */
+int segment_list(int dirfd, char ***names, size_t *n, struct tb_error *err);
+void segment_list_free(char **names, size_t n);
+/* The last line of such a file that counts; false: there is none. */
+bool segment_list_end(int dirfd, const char *name, struct chain_pos *end);
+/* The last line in the newest files that contains text: its copy without the
+ * newline (NULL: none), and its seq, or that of the line before the first one
+ * that was looked at. */
+int segment_find(int dirfd, const char *text, char **line, uint64_t *seq,
+    struct tb_error *err);

@@ -66,16 +66,22 @@ behind_newline(const char *buf, size_t len)
 	return len;
 }
 
-/* How much of buf ends with the last whole line of ours; 0: there is none. */
+/* How much of buf ends with the last whole line of ours that is none behind
+ * line `last`; 0: there is none. */
 static size_t
-find_last_line(const char *buf, size_t len, struct chain_pos *end)
+find_last_line(const char *buf, size_t len, uint64_t last,
+    struct chain_pos *end)
 {
+	struct chain_pos pos;
 	size_t start;
 
 	while ((len = behind_newline(buf, len)) > 0) {
 		start = behind_newline(buf, len - 1);
-		if (chain_parse(buf + start, len - 1 - start, end))
+		if (chain_parse(buf + start, len - 1 - start, &pos) &&
+		    pos.seq <= last) {
+			*end = pos;
 			return len;
+		}
 		len = start;
 	}
 	return 0;
@@ -112,7 +118,7 @@ segment_repair(int dirfd, int fd, struct chain_pos *end, size_t *len,
 	tail = read_tail(fd, (size_t)st.st_size, &at, &tail_len, err);
 	if (!tail)
 		return -1;
-	good = find_last_line(tail, tail_len, end);
+	good = find_last_line(tail, tail_len, UINT64_MAX, end);
 	if (good == 0 && at > 0)
 		return tb_error_set(err, TB_E_IO, "the last %zu bytes of %s "
 		    "hold no line of ours: move that file away", tail_len,
@@ -132,28 +138,44 @@ segment_repair(int dirfd, int fd, struct chain_pos *end, size_t *len,
 	return 0;
 }
 
-static bool
-is_older_name(const char *name)
-{
-	static const char head[] = "audit-", tail[] = ".jsonl";
-	const size_t n = sizeof(head) - 1;
+/* --------------------------------------------------------- older files */
 
-	return strncmp(name, head, n) == 0 &&
-	    strspn(name + n, "0123456789") == 20 &&
-	    strcmp(name + n + 20, tail) == 0;
+#define OLDER_HEAD "audit-"
+#define OLDER_TAIL ".jsonl"
+#define OLDER_DIGITS 20
+
+/* False: not the name of an older file. */
+static bool
+parse_older_name(const char *name, uint64_t *seq)
+{
+	const char *digits = name + sizeof(OLDER_HEAD) - 1;
+	size_t i;
+
+	if (strncmp(name, OLDER_HEAD, sizeof(OLDER_HEAD) - 1) != 0 ||
+	    strspn(digits, "0123456789") != OLDER_DIGITS ||
+	    strcmp(digits + OLDER_DIGITS, OLDER_TAIL) != 0)
+		return false;
+	for (*seq = 0, i = 0; i < OLDER_DIGITS; i++)
+		*seq = 10 * *seq + (uint64_t)(digits[i] - '0');
+	return true;
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 int
-segment_find_older(int dirfd, struct chain_pos *end, struct tb_error *err)
+segment_list(int dirfd, char ***names, size_t *n, struct tb_error *err)
 {
-	_cleanup_close_ int fd = -1;
 	int list = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d _cleanup_(closedirp) = list < 0 ? NULL : fdopendir(list);
-	_cleanup_free_ char *newest = NULL, *tail = NULL;
 	const struct dirent *e;
-	size_t at, len;
-	struct stat st;
+	uint64_t seq;
 
+	*names = NULL;
+	*n = 0;
 	if (!d) {
 		tb_error_errno(err, TB_E_IO, errno, "cannot list the log "
 		    "directory");
@@ -161,19 +183,198 @@ segment_find_older(int dirfd, struct chain_pos *end, struct tb_error *err)
 			close(list);
 		return -1;
 	}
-	while ((e = readdir(d)))
-		if (is_older_name(e->d_name) &&
-		    (!newest || strcmp(e->d_name, newest) > 0))
-			str_set(&newest, e->d_name);
-	if (!newest)
+	while ((e = readdir(d))) {
+		if (!parse_older_name(e->d_name, &seq))
+			continue;
+		*names = xreallocarray(*names, *n + 1, sizeof(**names));
+		(*names)[(*n)++] = xstrdup(e->d_name);
+	}
+	if (*n)
+		qsort(*names, *n, sizeof(**names), compare_names);
+	return 0;
+}
+
+void
+segment_list_free(char **names, size_t n)
+{
+	while (n > 0)
+		free(names[--n]);
+	free(names);
+}
+
+/* The tail of a file by its name; NULL: it cannot be read, or is empty. */
+static char *
+read_file_tail(int dirfd, const char *name, size_t *at, size_t *len)
+{
+	_cleanup_close_ int fd = openat(dirfd, name,
+	    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct tb_error err = TB_ERROR_INIT;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    st.st_size == 0)
+		return NULL;
+	return read_tail(fd, (size_t)st.st_size, at, len, &err);
+}
+
+bool
+segment_list_end(int dirfd, const char *name, struct chain_pos *end)
+{
+	_cleanup_free_ char *tail = NULL;
+	size_t at, len;
+	uint64_t seq;
+
+	if (!parse_older_name(name, &seq))
+		return false;
+	tail = read_file_tail(dirfd, name, &at, &len);
+	/* lines behind it are a copy of the next file's */
+	return tail && find_last_line(tail, len, seq, end) > 0;
+}
+
+int
+segment_find_older(int dirfd, struct chain_pos *end, struct tb_error *err)
+{
+	char **names;
+	size_t n, i;
+
+	if (segment_list(dirfd, &names, &n, err) < 0)
+		return -1;
+	for (i = n; i > 0 && !segment_list_end(dirfd, names[i - 1], end); i--)
+		log_warn("audit", "%s has no line that could be read",
+		    names[i - 1]);
+	segment_list_free(names, n);
+	return 0;
+}
+
+/* ------------------------------------------- a rotation cut short by a crash */
+
+/* The older name that fd has too: its SEQ, or 0. */
+static uint64_t
+find_second_name(int dirfd, int fd, char *const *names, size_t n,
+    const char **name)
+{
+	struct stat ours, there;
+	uint64_t seq;
+	size_t i;
+
+	if (fstat(fd, &ours) < 0 || ours.st_nlink < 2)
 		return 0;
-	fd = openat(dirfd, newest, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return tb_error_errno(err, TB_E_IO, errno, "cannot read %s",
-		    newest);
-	tail = read_tail(fd, (size_t)st.st_size, &at, &len, err);
+	for (i = n; i > 0; i--)
+		if (fstatat(dirfd, names[i - 1], &there,
+			AT_SYMLINK_NOFOLLOW) == 0 &&
+		    there.st_ino == ours.st_ino &&
+		    there.st_dev == ours.st_dev &&
+		    parse_older_name(names[i - 1], &seq)) {
+			*name = names[i - 1];
+			return seq;
+		}
+	return 0;
+}
+
+static int
+split_at(int dirfd, int fd, size_t len, const char *name, uint64_t seq,
+    struct chain_pos *end, size_t *at, char **rest, struct tb_error *err)
+{
+	_cleanup_free_ char *tail = NULL;
+	struct chain_pos pos = chain_start;
+	size_t begin, n, good;
+
+	tail = read_tail(fd, len, &begin, &n, err);
 	if (!tail)
-		return tb_error_wrap(err, "%s", newest);
-	find_last_line(tail, len, end);
+		return -1;
+	good = find_last_line(tail, n, seq, &pos);
+	if (good == 0 || pos.seq != seq) {
+		log_warn("audit", "%s is not what its name says; it loses "
+		    "that name and goes on as %s", name, SEGMENT_FILE);
+		if (disk_unlinkat(dirfd, name) < 0)
+			return tb_error_errno(err, TB_E_IO, errno,
+			    "cannot remove the name %s", name);
+		return 0;
+	}
+	*end = pos;
+	*at = begin + good;
+	*rest = xcalloc(1, n - good + 1);
+	memcpy(*rest, tail + good, n - good);
+	return 1;
+}
+
+int
+segment_find_half(int dirfd, int fd, size_t len, struct chain_pos *end,
+    size_t *at, char **rest, struct tb_error *err)
+{
+	const char *name = NULL;
+	char **names;
+	uint64_t seq;
+	size_t n;
+	int r = 0;
+
+	if (segment_list(dirfd, &names, &n, err) < 0)
+		return -1;
+	seq = find_second_name(dirfd, fd, names, n, &name);
+	if (seq)
+		r = split_at(dirfd, fd, len, name, seq, end, at, rest, err);
+	segment_list_free(names, n);
+	return r;
+}
+
+/* ------------------------------------------------------------- looking back */
+
+/* The last line of buf with text in it. Else *first is the seq of the first
+ * whole line, when there is one. */
+static char *
+find_line_with(const char *buf, size_t len, const char *text, uint64_t *seq,
+    uint64_t *first)
+{
+	struct chain_pos pos;
+	size_t start;
+
+	while ((len = behind_newline(buf, len)) > 0) {
+		start = behind_newline(buf, len - 1);
+		if (chain_parse(buf + start, len - 1 - start, &pos)) {
+			*first = pos.seq;
+			if (memmem(buf + start, len - 1 - start, text,
+				strlen(text))) {
+				*seq = pos.seq;
+				return xstrndup(buf + start, len - 1 - start);
+			}
+		}
+		len = start;
+	}
+	return NULL;
+}
+
+/* In one file. True: no need to look at an older one. */
+static bool
+find_in_file(int dirfd, const char *name, const char *text, char **line,
+    uint64_t *seq, uint64_t *first)
+{
+	size_t at = 0, len = 0;
+	_cleanup_free_ char *tail = read_file_tail(dirfd, name, &at, &len);
+
+	if (tail)
+		*line = find_line_with(tail, len, text, seq, first);
+	return *line || at > 0;
+}
+
+int
+segment_find(int dirfd, const char *text, char **line, uint64_t *seq,
+    struct tb_error *err)
+{
+	uint64_t first = 0;
+	char **names;
+	size_t n, i;
+
+	*line = NULL;
+	*seq = 0;
+	if (segment_list(dirfd, &names, &n, err) < 0)
+		return -1;
+	if (!find_in_file(dirfd, SEGMENT_FILE, text, line, seq, &first))
+		for (i = n; i > 0; i--)
+			if (find_in_file(dirfd, names[i - 1], text, line, seq,
+				&first))
+				break;
+	segment_list_free(names, n);
+	if (!*line && first > 0)
+		*seq = first - 1;
 	return 0;
 }

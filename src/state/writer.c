@@ -20,79 +20,27 @@
  * Lines that nobody waits for are left alone for a moment (LINGER_MS), so
  * that a busy loop does not pay a wake-up of this thread for each of them.
  */
-#include "state/writer.h"
+#include "state/writer_int.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/file.h>
-#include <time.h>
 
 #include "base/fs.h"
-#include "base/log.h"
-#include "base/tb_error.h"
 #include "lib/loop.h"
-#include "state/recfile.h"
-#include "state/segment.h"
+#include "state/chain.h"
+#include "state/checkpoint.h"
 
-#define LINGER_MS 20
-#define LINGER_BYTES ((size_t)256 << 10)
-#define IDLE_SYNC_MS 250
-
-enum item_kind { ITEM_RECORD, ITEM_DELETE, ITEM_LINE, ITEM_ERROR };
-
-struct writer_item {
-	struct writer_item *next;
-	enum item_kind kind;
-	bool durable, anonymous;
-	char *name;
-	unsigned char *bytes; /* owned, or the end of this allocation */
-	size_t len;
-	struct tb_error *err; /* owned; NULL: all went well */
-	writer_done_fn *done; /* the loop thread's */
-	void *arg;
-};
-
-struct item_list {
-	struct writer_item *head, **end;
-};
-
-enum writer_state { WRITER_BUSY, WRITER_IDLE, WRITER_LINGERING };
-
-struct writer {
-	int state_dirfd, log_dirfd;
-	struct loop_waker *waker;
-	pthread_t thread;
-	bool started, delivering;
-	bool repaired;
-
-	/* the writer thread's */
-	struct segment *segment;
-	struct tb_error line_err, record_err; /* how it went last */
-	uint64_t failed, lost_in_group;
-
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	/* under lock */
-	enum writer_state state;
-	struct item_list queue, finished;
-	size_t queue_bytes;
-	bool urgent, stop;
-	struct writer_stats stats;
-	struct tb_error health;
-	char head[65];
-};
-
-static void
-list_init(struct item_list *l)
+void
+writer_list_init(struct item_list *l)
 {
 	l->head = NULL;
 	l->end = &l->head;
 }
 
-static void
-list_append(struct item_list *l, struct writer_item *it)
+void
+writer_list_append(struct item_list *l, struct writer_item *it)
 {
 	it->next = NULL;
 	*l->end = it;
@@ -105,12 +53,13 @@ item_free(struct writer_item *it)
 	free(it->name);
 	if (it->bytes != (unsigned char *)(it + 1))
 		free(it->bytes);
+	checkpoint_key_free(it->key);
 	free(it->err);
 	free(it);
 }
 
-static void
-list_free(struct item_list *l)
+void
+writer_list_free(struct item_list *l)
 {
 	struct writer_item *it;
 
@@ -118,11 +67,11 @@ list_free(struct item_list *l)
 		l->head = it->next;
 		item_free(it);
 	}
-	list_init(l);
+	writer_list_init(l);
 }
 
-static void
-item_fail(struct writer_item *it, const struct tb_error *err)
+void
+writer_item_fail(struct writer_item *it, const struct tb_error *err)
 {
 	if (it->err)
 		return;
@@ -130,228 +79,20 @@ item_fail(struct writer_item *it, const struct tb_error *err)
 	*it->err = *err;
 }
 
-/* ---------------------------------------------------- on the writer thread */
-
-/* The run of lines that begins at `it`. Returns what follows it. */
-static struct writer_item *
-run_lines(struct writer *w, struct writer_item *it, bool durable)
-{
-	struct writer_item *first = it;
-	struct tb_error err = TB_ERROR_INIT;
-
-	for (; it && it->kind == ITEM_LINE; it = it->next)
-		segment_add(w->segment, (const char *)it->bytes, it->len);
-	if (segment_flush(w->segment, durable, &err) < 0) {
-		for (; first != it; first = first->next) {
-			item_fail(first, &err);
-			w->failed++;
-			w->lost_in_group++;
-		}
-	}
-	w->line_err = err;
-	return it;
-}
-
-static bool
-run_is_durable(const struct writer_item *it)
-{
-	for (; it && it->kind == ITEM_LINE; it = it->next)
-		if (it->durable)
-			return true;
-	return false;
-}
-
-/* What one item does to a file of the state directory. True: the directory
- * has changed. */
-static bool
-run_record(struct writer *w, struct writer_item *it)
-{
-	struct tb_error err = TB_ERROR_INIT;
-	int r = -1;
-
-	switch (it->kind) {
-	case ITEM_RECORD:
-		r = recfile_replace(w->state_dirfd, it->name, it->bytes,
-		    it->len, &err);
-		break;
-	case ITEM_DELETE:
-		r = recfile_delete(w->state_dirfd, it->name, &err);
-		break;
-	case ITEM_ERROR:
-	case ITEM_LINE:
-		return false;
-	}
-	w->record_err = err;
-	if (r == 0)
-		return true;
-	w->failed++;
-	item_fail(it, &err);
-	return false;
-}
-
-/* Makes the changes of the items from `it` to `end` durable. */
-static void
-sync_records(struct writer *w, struct writer_item *it,
-    const struct writer_item *end)
-{
-	struct tb_error err = TB_ERROR_INIT;
-
-	if (recfile_sync_dir(w->state_dirfd, &err) == 0)
-		return;
-	w->record_err = err;
-	for (; it != end; it = it->next) {
-		if (it->kind == ITEM_LINE || it->err)
-			continue;
-		w->failed++;
-		item_fail(it, &err);
-	}
-}
-
-static void
-run_group(struct writer *w, struct writer_item *it)
-{
-	struct writer_item *since = NULL; /* first not covered by a sync */
-	bool durable;
-
-	while (it) {
-		if (it->kind != ITEM_LINE) {
-			if (run_record(w, it) && !since)
-				since = it;
-			it = it->next;
-			continue;
-		}
-		durable = run_is_durable(it);
-		if (since && durable) {
-			sync_records(w, since, it);
-			since = NULL;
-		}
-		it = run_lines(w, it, durable);
-	}
-	if (since)
-		sync_records(w, since, NULL);
-}
-
-/* Hands back what somebody waits for. True: there was something. */
-static bool
-finish_group(struct writer *w, struct item_list *group)
-{
-	struct item_list waited, forgotten;
-	struct writer_item *it, *next;
-	uint64_t items = 0;
-
-	list_init(&waited);
-	list_init(&forgotten);
-	for (it = group->head; it; it = next) {
-		next = it->next;
-		items++;
-		list_append(it->anonymous ? &forgotten : &waited, it);
-	}
-	list_free(&forgotten);
-
-	pthread_mutex_lock(&w->lock);
-	if (waited.head) {
-		*w->finished.end = waited.head;
-		w->finished.end = waited.end;
-	}
-	w->stats.items += items;
-	w->stats.queued -= items;
-	w->stats.groups += items > 0;
-	w->stats.syncs = segment_syncs(w->segment);
-	w->stats.errors += w->failed;
-	w->stats.lost += w->lost_in_group;
-	w->failed = w->lost_in_group = 0;
-	w->health = w->line_err.code ? w->line_err : w->record_err;
-	memcpy(w->head, segment_end(w->segment)->hash, sizeof(w->head));
-	pthread_mutex_unlock(&w->lock);
-	return waited.head != NULL;
-}
-
-/* Waits for a signal, or ms milliseconds (0: for ever). False: time is up. */
-static bool
-wait_signal(struct writer *w, enum writer_state state, int ms)
-{
-	struct timespec until;
-	int r;
-
-	w->state = state;
-	if (ms) {
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += ms / 1000;
-		until.tv_nsec += ms % 1000 * 1000000L;
-		if (until.tv_nsec >= 1000000000L) {
-			until.tv_sec++;
-			until.tv_nsec -= 1000000000L;
-		}
-		r = pthread_cond_timedwait(&w->cond, &w->lock, &until);
-	} else {
-		r = pthread_cond_wait(&w->cond, &w->lock);
-	}
-	w->state = WRITER_BUSY;
-	return r != ETIMEDOUT;
-}
-
-/* Waits for work and takes all there is; nothing when the log wants a sync or
- * when it is time to stop (*stop). */
-static void
-take_group(struct writer *w, struct item_list *group, bool *stop)
-{
-	list_init(group);
-	pthread_mutex_lock(&w->lock);
-	while (!w->queue.head && !w->stop)
-		if (!wait_signal(w, WRITER_IDLE,
-			segment_is_dirty(w->segment) ? IDLE_SYNC_MS : 0))
-			break;
-	while (w->queue.head && !w->urgent && !w->stop &&
-	    w->queue_bytes < LINGER_BYTES)
-		if (!wait_signal(w, WRITER_LINGERING, LINGER_MS))
-			break;
-	if (w->queue.head) {
-		*group = w->queue;
-		list_init(&w->queue);
-	}
-	w->queue_bytes = 0;
-	w->urgent = false;
-	*stop = w->stop && !group->head;
-	pthread_mutex_unlock(&w->lock);
-}
-
-static void *
-writer_main(void *arg)
-{
-	struct writer *w = arg;
-	struct tb_error err = TB_ERROR_INIT;
-	struct item_list group;
-	bool stop;
-
-	for (;;) {
-		take_group(w, &group, &stop);
-		if (stop)
-			break;
-		if (group.head) {
-			run_group(w, group.head);
-		} else if (segment_is_dirty(w->segment)) {
-			segment_flush(w->segment, true, &err);
-			w->line_err = err;
-		}
-		if (finish_group(w, &group))
-			loop_wake(w->waker);
-	}
-	return NULL;
-}
-
-/* ------------------------------------------------------ on the loop thread */
-
 static void
 writer_on_woken(void *arg)
 {
 	struct writer *w = arg;
 	struct item_list done;
 	struct writer_item *it;
+	bool changed;
 
-	list_init(&done);
+	writer_list_init(&done);
 	pthread_mutex_lock(&w->lock);
 	done.head = w->finished.head;
-	list_init(&w->finished);
+	writer_list_init(&w->finished);
+	changed = w->health_changed;
+	w->health_changed = false;
 	pthread_mutex_unlock(&w->lock);
 
 	w->delivering = true;
@@ -362,6 +103,8 @@ writer_on_woken(void *arg)
 		item_free(it);
 	}
 	w->delivering = false;
+	if (changed && w->watch)
+		w->watch(w->watch_arg);
 }
 
 static struct writer_item *
@@ -382,13 +125,13 @@ put_item(struct writer *w, struct writer_item *it, writer_done_fn *done,
 		item_free(it);
 		return NULL;
 	}
-	list_append(&w->queue, it);
+	writer_list_append(&w->queue, it);
 	w->queue_bytes += it->len;
 	w->urgent |= !lazy;
 	w->stats.queued++;
 	wake = w->state == WRITER_IDLE ||
 	    (w->state == WRITER_LINGERING &&
-		(w->urgent || w->queue_bytes >= LINGER_BYTES));
+		(w->urgent || w->queue_bytes >= WRITER_LINGER_BYTES));
 	if (wake)
 		w->state = WRITER_BUSY; /* one signal is enough */
 	pthread_mutex_unlock(&w->lock);
@@ -438,7 +181,27 @@ writer_put_error(struct writer *w, const struct tb_error *why,
 	struct writer_item *it = xnew(struct writer_item);
 
 	it->kind = ITEM_ERROR;
-	item_fail(it, why);
+	writer_item_fail(it, why);
+	return put_item(w, it, done, arg);
+}
+
+void
+writer_put_key(struct writer *w, struct checkpoint_key *key)
+{
+	struct writer_item *it = xnew(struct writer_item);
+
+	it->kind = ITEM_KEY;
+	it->key = key;
+	put_item(w, it, NULL, NULL);
+}
+
+struct writer_item *
+writer_put_checkpoint(struct writer *w, writer_done_fn *done, void *arg)
+{
+	struct writer_item *it = xnew(struct writer_item);
+
+	it->kind = ITEM_CHECKPOINT;
+	it->durable = true;
 	return put_item(w, it, done, arg);
 }
 
@@ -453,9 +216,10 @@ writer_forget(struct writer_item **item)
 static void
 writer_free(struct writer *w)
 {
-	segment_close(w->segment);
+	trail_close(w->trail);
+	writer_trail_clear(&w->shown);
 	loop_waker_free(w->waker);
-	list_free(&w->finished);
+	writer_list_free(&w->finished);
 	if (w->log_dirfd >= 0)
 		close(w->log_dirfd);
 	if (w->state_dirfd >= 0)
@@ -494,8 +258,8 @@ writer_new(void)
 	pthread_condattr_t attr;
 
 	w->state_dirfd = w->log_dirfd = -1;
-	list_init(&w->queue);
-	list_init(&w->finished);
+	writer_list_init(&w->queue);
+	writer_list_init(&w->finished);
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -523,6 +287,28 @@ writer_start_thread(struct writer *w, struct tb_error *err)
 	return 0;
 }
 
+static int
+writer_open_trail(struct writer *w, const struct writer_env *env,
+    struct tb_error *err)
+{
+	struct trail_env tenv = {
+		.dirfd = w->log_dirfd,
+		.max_size = env->audit_max_size,
+		.keep_files = env->audit_keep_files,
+		.journal = env->journal,
+		.checkpoint_records = env->checkpoint_records,
+		.checkpoint_ms = env->checkpoint_ms,
+	};
+
+	w->trail = trail_open(&tenv, err);
+	if (!w->trail)
+		return tb_error_wrap(err, "%s", env->log_dir);
+	w->torn = trail_torn(w->trail);
+	w->torn_behind = trail_end(w->trail)->seq;
+	writer_show_trail(w);
+	return 0;
+}
+
 struct writer *
 writer_start(struct loop *loop, const struct writer_env *env,
     struct tb_error *err)
@@ -541,13 +327,8 @@ writer_start(struct loop *loop, const struct writer_env *env,
 	w->log_dirfd = fs_open_dir(env->log_dir, 0750, 0027, err);
 	if (w->log_dirfd < 0)
 		return NULL;
-	w->segment = segment_open(w->log_dirfd, err);
-	if (!w->segment) {
-		tb_error_wrap(err, "%s", env->log_dir);
+	if (writer_open_trail(w, env, err) < 0)
 		return NULL;
-	}
-	w->repaired = segment_was_repaired(w->segment);
-	memcpy(w->head, segment_end(w->segment)->hash, sizeof(w->head));
 	w->waker = loop_waker_new(loop, writer_on_woken, w, err);
 	if (!w->waker || writer_start_thread(w, err) < 0)
 		return NULL;
@@ -581,18 +362,38 @@ writer_state_dirfd(const struct writer *w)
 	return w->state_dirfd;
 }
 
-bool
-writer_was_repaired(const struct writer *w)
+size_t
+writer_torn(const struct writer *w, uint64_t *behind_seq)
 {
-	return w->repaired;
+	*behind_seq = w->torn_behind;
+	return w->torn;
 }
 
 void
-writer_chain_head(const struct writer *w, char out[65])
+writer_watch(struct writer *w, void (*fn)(void *arg), void *arg)
+{
+	w->watch = fn;
+	w->watch_arg = arg;
+}
+
+void
+writer_get_trail(const struct writer *w, struct writer_trail *out)
 {
 	pthread_mutex_t *lock = (pthread_mutex_t *)&w->lock;
 
 	pthread_mutex_lock(lock);
-	memcpy(out, w->head, sizeof(w->head));
+	*out = w->shown;
+	out->checkpoint = xstrdup0(w->shown.checkpoint);
+	out->keys = xstrdup0(w->shown.keys);
+	out->files = xstrdup0(w->shown.files);
 	pthread_mutex_unlock(lock);
+}
+
+void
+writer_trail_clear(struct writer_trail *t)
+{
+	free(t->checkpoint);
+	free(t->keys);
+	free(t->files);
+	*t = (struct writer_trail){ .seq = 0 };
 }

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct checkpoint_key;
 struct loop;
 struct tb_error;
 struct writer;
@@ -23,6 +24,12 @@ typedef void writer_done_fn(void *arg, const struct tb_error *err);
 struct writer_env {
 	const char *state_dir; /* opened 0700, owned by us (or TB_E_IO) */
 	const char *log_dir;   /* 0750 */
+	/* the audit log: see state/trail.h; 0 and NULL are its defaults */
+	uint64_t audit_max_size;
+	unsigned audit_keep_files;
+	const char *journal; /* socket of the journal; NULL: no mirror */
+	unsigned checkpoint_records;
+	int64_t checkpoint_ms;
 };
 
 struct writer_stats {
@@ -30,6 +37,19 @@ struct writer_stats {
 	uint64_t lost; /* lines that never got into the log: failed (their done
 	                * was told), or not taken while the disk stalled */
 	size_t queued;
+	bool failing;     /* the disk refuses, as of the last group */
+	uint64_t outages; /* how often it began to */
+	int64_t failed_since, recovered_at; /* of the last one, wall clock */
+};
+
+/* What is known of the audit log without a look at the disk. */
+struct writer_trail {
+	uint64_t seq;   /* the chain's end, as of the last finished group */
+	char hash[65];
+	char *checkpoint; /* the newest durable one; NULL: none yet */
+	char *keys;     /* "KID PUBLIC SINCE\n" for each in audit.pub */
+	char *files;    /* "NAME\n" each, oldest first */
+	uint64_t journal_dropped;
 };
 
 enum writer_kind {
@@ -74,12 +94,23 @@ void writer_forget(struct writer_item **item);
 /* 0, or -1 with the last error while the disk refuses. */
 int writer_health(const struct writer *w, struct tb_error *err);
 void writer_get_stats(const struct writer *w, struct writer_stats *out);
+/* fn runs on the loop when writer_health has changed. One watcher. */
+void writer_watch(struct writer *w, void (*fn)(void *arg), void *arg);
 /* The state directory, for reading at start (borrowed). */
 int writer_state_dirfd(const struct writer *w);
 
 /* The audit file's name in log_dir. */
 #define WRITER_AUDIT_FILE "audit.jsonl"
-/* At start the log's last line was torn (by a crash) and was cut off. */
-bool writer_was_repaired(const struct writer *w);
-/* The chain's current end as 64 hex digits (as of the last finished group). */
-void writer_chain_head(const struct writer *w, char out[65]);
+/* So many bytes of a torn last line (by a crash) were cut off at start and
+ * moved beside the log; 0: none. *behind_seq: the line they followed. */
+size_t writer_torn(const struct writer *w, uint64_t *behind_seq);
+#define WRITER_TORN_FILE "audit.jsonl.torn"
+
+/* The key that signs the log's checkpoints; taken. */
+void writer_put_key(struct writer *w, struct checkpoint_key *key);
+/* Signs the end of the chain, behind all that was put before. done as for
+ * writer_put; the line is writer_get_trail's then, or an even newer one. */
+struct writer_item *writer_put_checkpoint(struct writer *w,
+    writer_done_fn *done, void *arg);
+void writer_get_trail(const struct writer *w, struct writer_trail *out);
+void writer_trail_clear(struct writer_trail *t);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RULES 16
@@ -39,7 +40,13 @@ static size_t n_rules;
 static struct call *calls;
 static size_t n_calls;
 static char held[64];
-static bool holding;
+static bool holding, losing;
+static struct {
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+} synced[64]; /* files, as of their last sync */
+static size_t n_synced;
 
 static const char *const op_names[] = {
 	"open", "write", "fsync", "fdatasync", "ftruncate", "rename", "link",
@@ -62,6 +69,21 @@ fake_disk_fail(enum fake_disk_op op, const char *part, int error, int skip,
 {
 	add_rule((struct rule){ .op = op, .error = error, .skip = skip,
 	    .times = times }, part);
+}
+
+void
+fake_disk_fail_call(int error, int skip, int times)
+{
+	add_rule((struct rule){ .op = FAKE_DISK_OPS, .error = error,
+	    .skip = skip, .times = times }, NULL);
+}
+
+void
+fake_disk_lose_pages(void)
+{
+	pthread_mutex_lock(&lock);
+	losing = true;
+	pthread_mutex_unlock(&lock);
 }
 
 void
@@ -94,7 +116,8 @@ fake_disk_reset(void)
 {
 	fake_disk_release();
 	pthread_mutex_lock(&lock);
-	n_rules = n_calls = 0;
+	n_rules = n_calls = n_synced = 0;
+	losing = false;
 	free(calls);
 	calls = NULL;
 	pthread_mutex_unlock(&lock);
@@ -110,6 +133,17 @@ fake_disk_count(enum fake_disk_op op, const char *part)
 	for (i = 0; i < n_calls; i++)
 		n += calls[i].op == op &&
 		    (!part || strstr(calls[i].name, part));
+	pthread_mutex_unlock(&lock);
+	return n;
+}
+
+unsigned
+fake_disk_calls(void)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&lock);
+	n = (unsigned)n_calls;
 	pthread_mutex_unlock(&lock);
 	return n;
 }
@@ -160,8 +194,8 @@ decide(enum fake_disk_op op, const char *path, size_t *len)
 	    op == FAKE_DISK_FDATASYNC) && strstr(path, held))
 		pthread_cond_wait(&cond, &lock);
 	for (i = 0; i < n_rules; i++) {
-		if (rules[i].op != op || !path_fits(path, rules[i].part) ||
-		    rules[i].times == 0)
+		if ((rules[i].op != op && rules[i].op != FAKE_DISK_OPS) ||
+		    !path_fits(path, rules[i].part) || rules[i].times == 0)
 			continue;
 		if (rules[i].skip > 0) {
 			rules[i].skip--;
@@ -219,16 +253,64 @@ disk_write_all(int fd, const void *bytes, size_t len)
 	return 0;
 }
 
+/* What of the file was synced is remembered; what was not is lost when a sync
+ * fails. */
+static void
+track_sync(int fd, bool ok)
+{
+	char path[64], zero[512] = { 0 };
+	struct stat st;
+	off_t at;
+	size_t i;
+	int other;
+
+	if (!losing || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return;
+	for (i = 0; i < n_synced; i++)
+		if (synced[i].ino == st.st_ino && synced[i].dev == st.st_dev)
+			break;
+	assert(i < sizeof(synced) / sizeof(synced[0]));
+	if (i == n_synced) {
+		synced[i].dev = st.st_dev;
+		synced[i].ino = st.st_ino;
+		synced[n_synced++].size = 0;
+	}
+	if (!ok) {
+		/* fd itself may be O_APPEND */
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		other = open(path, O_WRONLY);
+		for (at = synced[i].size; other >= 0 && at < st.st_size;
+		     at += (off_t)sizeof(zero))
+			(void)!pwrite(other, zero, (size_t)(st.st_size - at <
+			    (off_t)sizeof(zero) ? st.st_size - at :
+			    (off_t)sizeof(zero)), at);
+		close(other);
+	}
+	synced[i].size = st.st_size;
+}
+
+static int
+sync_with(enum fake_disk_op op, int fd, int (*sync)(int fd))
+{
+	int error = decide_fd(op, fd, NULL);
+
+	pthread_mutex_lock(&lock);
+	track_sync(fd, error == 0);
+	pthread_mutex_unlock(&lock);
+	errno = error;
+	return error ? -1 : sync(fd);
+}
+
 int
 disk_fsync(int fd)
 {
-	return decide_fd(FAKE_DISK_FSYNC, fd, NULL) ? -1 : fsync(fd);
+	return sync_with(FAKE_DISK_FSYNC, fd, fsync);
 }
 
 int
 disk_fdatasync(int fd)
 {
-	return decide_fd(FAKE_DISK_FDATASYNC, fd, NULL) ? -1 : fdatasync(fd);
+	return sync_with(FAKE_DISK_FDATASYNC, fd, fdatasync);
 }
 
 int

@@ -27,6 +27,12 @@ void fake_disk_fail(enum fake_disk_op op, const char *part, int error,
     int skip, int times);
 /* The next write to such a path writes only `bytes`. */
 void fake_disk_short_write(const char *part, size_t bytes);
+/* Whatever it is: `skip` calls go through, the next `times` (-1: all) fail. */
+void fake_disk_fail_call(int error, int skip, int times);
+/* A sync that fails leaves zeroes where the data was that it should have
+ * written, as a kernel does that drops the pages: the next sync finds nothing
+ * to write, and says all is well. Needs a sync that went well before. */
+void fake_disk_lose_pages(void);
 /* While held, syncs of such paths (fsync, fdatasync) do not return. */
 void fake_disk_hold_syncs(const char *part);
 void fake_disk_release(void);
@@ -35,6 +41,8 @@ void fake_disk_reset(void);
 
 /* Calls of op since the reset on paths that contain part (NULL: all). */
 unsigned fake_disk_count(enum fake_disk_op op, const char *part);
+/* Calls of any kind since the reset. */
+unsigned fake_disk_calls(void);
 /* "write audit.jsonl\nfdatasync audit.jsonl\n...": all calls since the reset,
  * by the last component of the path; to be freed. */
 char *fake_disk_trace(void);

@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "base/tb_error.h"
+#include "state/signer.h"
 
 struct fake_record {
 	char *kind, *name, *plain;
@@ -237,6 +238,26 @@ store_get_stats(const struct store *s, struct store_stats *out)
 {
 	*out = (struct store_stats){ .records = fake.n_recs,
 		.quarantined = fake.quarantined };
+}
+
+/* ------------------------------------------------------ state/signer.h */
+
+struct signer {
+	char unused;
+};
+
+struct signer *
+signer_new(struct loop *loop, struct writer *writer, struct store *store,
+    struct secret *found)
+{
+	secret_clear(found);
+	return xnew(struct signer);
+}
+
+void
+signer_free(struct signer *s)
+{
+	free(s);
 }
 
 /* ------------------------------------------------------ state/writer.h */

@@ -21,10 +21,9 @@ static unsigned n_done;
 static void
 start(struct state_fixture *f)
 {
-	struct writer_env env = { f->state_dir, f->log_dir };
 	struct tb_error err = TB_ERROR_INIT;
 
-	f->writer = writer_start(f->loop, &env, &err);
+	f->writer = writer_start(f->loop, &f->env, &err);
 	if (!f->writer)
 		fail_msg("%s", err.msg);
 }
@@ -52,6 +51,8 @@ state_setup(void **state)
 	assert_non_null(mkdtemp(f->dir));
 	snprintf(f->state_dir, sizeof(f->state_dir), "%s/state", f->dir);
 	snprintf(f->log_dir, sizeof(f->log_dir), "%s/log", f->dir);
+	f->env.state_dir = f->state_dir;
+	f->env.log_dir = f->log_dir;
 	state_done_log[0] = '\0';
 	state_done_error = (struct tb_error)TB_ERROR_INIT;
 	n_done = 0;
@@ -94,9 +95,16 @@ state_teardown(void **state)
 }
 
 void
-state_restart(struct state_fixture *f)
+state_stop(struct state_fixture *f)
 {
 	writer_stop(f->writer);
+	f->writer = NULL;
+}
+
+void
+state_restart(struct state_fixture *f)
+{
+	state_stop(f);
 	start(f);
 }
 
@@ -174,6 +182,16 @@ state_write(const char *dir, const char *name, const char *text)
 	fclose(f);
 }
 
+void
+state_append(const char *dir, const char *name, const char *text)
+{
+	_cleanup_free_ char *before = state_read(dir, name);
+	_cleanup_free_ char *all = xasprintf("%s%s", before ? before : "",
+	    text);
+
+	state_write(dir, name, all);
+}
+
 static int
 no_dots(const struct dirent *e)
 {
@@ -198,6 +216,39 @@ state_list(const char *dir)
 	if (n >= 0)
 		free(list);
 	return text;
+}
+
+static void
+move_older(const char *from, const char *to)
+{
+	_cleanup_free_ char *list = state_list(from);
+	char *save = NULL, *name;
+
+	for (name = strtok_r(list, " ", &save); name;
+	    name = strtok_r(NULL, " ", &save)) {
+		_cleanup_free_ char *a = xasprintf("%s/%s", from, name);
+		_cleanup_free_ char *b = xasprintf("%s/%s", to, name);
+
+		if (strncmp(name, "audit-", 6) == 0)
+			assert_int_equal(rename(a, b), 0);
+	}
+}
+
+void
+state_move_older(struct state_fixture *f)
+{
+	_cleanup_free_ char *dir = xasprintf("%s/away", f->dir);
+
+	mkdir(dir, 0700);
+	move_older(f->log_dir, dir);
+}
+
+void
+state_move_back(struct state_fixture *f)
+{
+	_cleanup_free_ char *dir = xasprintf("%s/away", f->dir);
+
+	move_older(dir, f->log_dir);
 }
 
 struct writer_item *
@@ -274,6 +325,18 @@ verify_line(struct chain *c, const char *line)
 	return true;
 }
 
+bool
+state_follows(const char *before, const char *text)
+{
+	_cleanup_free_ char *line = xstrndup(text, strcspn(text, "\n"));
+	struct chain c = { .seq = 0 };
+
+	assert_int_equal(sscanf(line, "{\"seq\":%llu,", &c.seq), 1);
+	c.seq--;
+	memcpy(c.hash, before, 64);
+	return verify_line(&c, line);
+}
+
 static void
 verify_file(struct chain *c, char *text, const char *next_first)
 {
@@ -315,7 +378,7 @@ verify_all(const struct state_fixture *f, bool overlap, struct chain *c)
 			next = state_read(f->log_dir, names[i + 1]);
 			next[strcspn(next, "\n")] = '\0';
 		}
-		verify_file(c, text, next);
+		verify_file(c, text, next && next[0] ? next : NULL);
 	}
 }
 

@@ -16,6 +16,7 @@
 struct state_fixture {
 	char dir[64], state_dir[80], log_dir[80];
 	struct loop *loop;
+	struct writer_env env; /* for the next start */
 	struct writer *writer;
 };
 
@@ -24,6 +25,9 @@ int state_setup(void **state);
 int state_teardown(void **state);
 /* Stops and starts the writer on the same directories. */
 void state_restart(struct state_fixture *f);
+/* Stops it, or what is left of it when the disk is dead; state_restart goes
+ * on from there. */
+void state_stop(struct state_fixture *f);
 
 /* done functions: state_done logs "NAME" or "NAME!" (failed) with NAME = arg
  * into state_done_log, separated by blanks. */
@@ -38,6 +42,10 @@ void state_barrier(struct state_fixture *f);
 /* DIR/name as text, to be freed; NULL when there is none. */
 char *state_read(const char *dir, const char *name);
 void state_write(const char *dir, const char *name, const char *text);
+void state_append(const char *dir, const char *name, const char *text);
+/* The older audit files into another directory, and back. */
+void state_move_older(struct state_fixture *f);
+void state_move_back(struct state_fixture *f);
 /* Entries of dir, sorted, separated by blanks, without . and ..; to be
  * freed. */
 char *state_list(const char *dir);
@@ -55,5 +63,8 @@ void state_assert_healthy(struct state_fixture *f);
  * Returns the count, fails the test on any flaw. With overlap, what follows
  * in a condemned file the line that the next one goes on from is skipped. */
 unsigned state_verify_chain(const struct state_fixture *f, bool overlap);
+/* Is the hash of the line at text (up to its newline) what follows from 64 hex
+ * digits of the line before? */
+bool state_follows(const char *before, const char *text);
 /* How many lines of the chain contain text. */
 unsigned state_count_lines(const struct state_fixture *f, const char *text);

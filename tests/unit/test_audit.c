@@ -88,7 +88,8 @@ test_line_with_everything(void **state)
 		.fingerprint = "00112233aabbccdd", .backend = "prod",
 		.login = "ops", .human = "https://idp sub-1",
 		.request_id = "r1", .nonce = "n0", .delivery = "static",
-		.expires_at = FAKE_NOW_REAL_S + 3600, .count = 10 };
+		.expires_at = FAKE_NOW_REAL_S + 3600, .count = 10,
+		.since = FAKE_NOW_REAL_S, .until = FAKE_NOW_REAL_S + 1 };
 
 	assert_line(&rec, HEAD ",\"event\":\"authorised\",\"door\":\"api\","
 	    "\"uid\":998,\"gid\":997,\"unit\":\"telegraf.service\","
@@ -101,6 +102,8 @@ test_line_with_everything(void **state)
 	    "\"login\":\"ops\",\"human\":\"https://idp sub-1\","
 	    "\"expires_at\":\"2026-11-22T18:20:00Z\","
 	    "\"request_id\":\"r1\",\"nonce\":\"n0\",\"count\":10,"
+	    "\"since\":\"2026-11-22T17:20:00Z\","
+	    "\"until\":\"2026-11-22T17:20:01Z\","
 	    "\"delivery\":\"static\",\"reason\":\"allowed by rule\"}");
 }
 
@@ -349,7 +352,8 @@ test_repair_is_told(void **state)
 	audit_note(w->audit, &rec);
 	state_barrier(w->f);
 	assert_int_equal(state_count_lines(w->f, "\"event\":\"started\","
-	    "\"reason\":\"torn line repaired\""), 1);
+	    "\"reason\":\"torn line repaired: 5 bytes behind line 2 are in "
+	    "audit.jsonl.torn\""), 1);
 	assert_int_equal(state_count_lines(w->f, "torn"), 1);
 }
 
@@ -492,8 +496,9 @@ pass(struct world *w, int64_t ms)
 	fake_loop_wait_wake(20);
 }
 
+/* One record says all of it, once: since when, until when, how many. */
 static void
-test_lost_lines_are_confessed(void **state)
+test_failed_disk_is_confessed(void **state)
 {
 	struct world *w = *state;
 	struct audit_rec rec = { .event = AUDIT_AUTHORISED };
@@ -509,17 +514,41 @@ test_lost_lines_are_confessed(void **state)
 		pass(w, 5000); /* tried, and fails as well */
 	fake_disk_reset();
 	pass(w, 5000);
-	assert_events(w, "lost*3");
-	assert_int_equal(state_count_lines(w->f, "\"event\":\"lost\","
-	    "\"count\":3,\"reason\":\"could not be written\""), 1);
+	pass(w, 0);
+	assert_events(w, "disk_failed disk_recovered*3");
+	assert_int_equal(state_count_lines(w->f, "\"event\":\"disk_failed\","
+	    "\"since\":\"2026-11-22T17:20:00Z\","
+	    "\"reason\":\"what must be recorded first is refused\""), 1);
+	assert_int_equal(state_count_lines(w->f, "\"event\":"
+	    "\"disk_recovered\",\"count\":3,"
+	    "\"since\":\"2026-11-22T17:20:00Z\","
+	    "\"until\":\"2026-11-22T17:20:25Z\","), 1);
 	fake_loop_advance(600000);
 	assert_int_equal(fake_loop_timers(), 0);
-	assert_events(w, "lost*3");
+	assert_events(w, "disk_failed disk_recovered*3");
+}
+
+/* Well again before anybody looked. */
+static void
+test_short_failure_is_confessed(void **state)
+{
+	struct world *w = *state;
+	struct audit_rec rec = { .event = AUDIT_AUTHORISED };
+
+	fake_disk_fail(FAKE_DISK_WRITE, "audit.jsonl", ENOSPC, 0, 2);
+	audit_before(w->audit, &rec, state_done, (void *)"x");
+	assert_true(state_wait_done(w->f, 1));
+	audit_before(w->audit, &rec, state_done, (void *)"y");
+	assert_true(state_wait_done(w->f, 1));
+	assert_string_equal(state_done_log, "x! y");
+	pass(w, 5000);
+	pass(w, 0);
+	assert_events(w, "disk_failed authorised disk_recovered*1");
 }
 
 /* The failure comes long after the line: it is found all the same. */
 static void
-test_late_loss_is_confessed(void **state)
+test_late_failure_is_confessed(void **state)
 {
 	struct world *w = *state;
 	struct audit_rec rec = { .event = AUDIT_AUTHORISED };
@@ -533,7 +562,82 @@ test_late_loss_is_confessed(void **state)
 	assert_true(state_wait_done(w->f, 1));
 	assert_string_equal(state_done_log, "x!");
 	pass(w, 5000);
-	assert_events(w, "lost*1");
+	pass(w, 0);
+	assert_events(w, "disk_failed disk_recovered*1");
+}
+
+/* The state directory alone: its failure is on record while it lasts, and the
+ * end of it is found without anybody writing there. */
+static void
+test_failed_state_directory(void **state)
+{
+	struct world *w = *state;
+	struct writer_rec rec = { .kind = WRITER_RECORD,
+		.name = xstrdup("r.tbr"),
+		.bytes = (unsigned char *)xstrdup("x"), .len = 1 };
+	struct tb_error err = TB_ERROR_INIT;
+	int i;
+
+	fake_disk_fail(FAKE_DISK_OPEN, ".tmp", ENOSPC, 0, 1);
+	writer_put(w->f->writer, &rec, state_done, (void *)"r");
+	assert_true(state_wait_done(w->f, 1));
+	assert_string_equal(state_done_log, "r!");
+	for (i = 0; i < 3000 && writer_health(w->f->writer, &err) < 0; i++)
+		usleep(1000);
+	state_assert_healthy(w->f);
+	state_assert_listing(w->f->state_dir, "");
+	pass(w, 0);
+	pass(w, 0);
+	assert_events(w, "disk_failed disk_recovered");
+}
+
+/* A disk that stalls and then goes on has not failed, and yet lines are lost:
+ * those that nobody waits for, when too many wait. */
+static void
+test_stalled_disk_loses_lines(void **state)
+{
+	struct world *w = *state;
+	_cleanup_free_ char *text = xcalloc(1, 1 << 20);
+	int i;
+
+	memset(text, 'x', 1 << 20);
+	memcpy(text, "{\"event\":\"", 10);
+	memcpy(text + (1 << 20) - 2, "\"}", 2);
+	fake_disk_hold_syncs("audit.jsonl");
+	state_put_line(w->f, "park", true);
+	for (i = 0; i < 5000 &&
+	    !fake_disk_count(FAKE_DISK_FDATASYNC, NULL); i++)
+		usleep(1000);
+	for (i = 0; i < 35; i++)
+		writer_put_line(w->f->writer, text, 1 << 20, false, NULL,
+		    NULL);
+	audit_note(w->audit, &(struct audit_rec){ .event = AUDIT_SENT });
+	fake_disk_release();
+	assert_true(state_wait_done(w->f, 1));
+	pass(w, 5000);
+	pass(w, 5000);
+	state_barrier(w->f);
+	assert_int_equal(state_count_lines(w->f, "\"event\":\"lost\","
+	    "\"count\":4,\"reason\":\"could not be written\""), 1);
+}
+
+static void
+test_checkpoint_and_trail(void **state)
+{
+	struct world *w = *state;
+	struct writer_trail t;
+	uint64_t lost = 1;
+
+	audit_checkpoint(w->audit, state_done, (void *)"c");
+	assert_true(state_wait_done(w->f, 1));
+	assert_string_equal(state_done_log, "c!");
+	audit_note(w->audit, &(struct audit_rec){ .event = AUDIT_SENT });
+	state_barrier(w->f);
+	audit_get_trail(w->audit, &t, &lost);
+	assert_int_equal(t.seq, 2);
+	assert_int_equal(lost, 0);
+	assert_string_equal(t.files, "audit.jsonl\n");
+	writer_trail_clear(&t);
 }
 
 static int
@@ -583,8 +687,12 @@ main(void)
 		T(test_denials_have_a_quota),
 		T(test_denials_of_very_many_users),
 		T(test_denial_without_a_principal),
-		T(test_lost_lines_are_confessed),
-		T(test_late_loss_is_confessed),
+		T(test_failed_disk_is_confessed),
+		T(test_short_failure_is_confessed),
+		T(test_late_failure_is_confessed),
+		T(test_failed_state_directory),
+		T(test_stalled_disk_loses_lines),
+		T(test_checkpoint_and_trail),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

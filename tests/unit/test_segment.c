@@ -191,6 +191,7 @@ test_torn_line_is_cut_off(void **state)
 	};
 	struct state_fixture *f = *state;
 	unsigned lines = 2;
+	uint64_t behind;
 	size_t i;
 
 	state_put_line(f, "a", true);
@@ -207,7 +208,9 @@ test_torn_line_is_cut_off(void **state)
 		state_write(f->log_dir, "audit.jsonl", bad);
 		unlink(torn);
 		state_restart(f);
-		assert_true(writer_was_repaired(f->writer));
+		assert_int_equal(writer_torn(f->writer, &behind),
+		    strlen(table[i].tail));
+		assert_int_equal(behind, lines);
 		state_assert_file(f->log_dir, "audit.jsonl", good);
 		state_assert_file(f->log_dir, "audit.jsonl.torn", table[i].torn);
 		state_put_line(f, "c", true);

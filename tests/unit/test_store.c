@@ -411,7 +411,8 @@ test_permissions(void **state)
 {
 	struct world *w = *state;
 	_cleanup_free_ char *path = path_of(w, "k.a.tbr");
-	struct writer_env env = { w->f->state_dir, w->f->log_dir };
+	struct writer_env env = { .state_dir = w->f->state_dir,
+		.log_dir = w->f->log_dir };
 	struct tb_error err = TB_ERROR_INIT;
 	struct stat st;
 

@@ -253,17 +253,23 @@ static void
 test_chain_goes_on_after_a_restart(void **state)
 {
 	struct state_fixture *f = *state;
-	char before[65], after[65];
+	struct writer_trail before, after;
+	uint64_t behind;
 
-	writer_chain_head(f->writer, before);
-	assert_int_equal(strspn(before, "0"), 64);
+	writer_get_trail(f->writer, &before);
+	assert_int_equal(before.seq, 0);
+	assert_int_equal(strspn(before.hash, "0"), 64);
+	writer_trail_clear(&before);
 	state_put_line(f, "a", true);
 	assert_true(state_wait_done(f, 1));
-	writer_chain_head(f->writer, before);
+	writer_get_trail(f->writer, &before);
 	state_restart(f);
-	writer_chain_head(f->writer, after);
-	assert_string_equal(before, after);
-	assert_false(writer_was_repaired(f->writer));
+	writer_get_trail(f->writer, &after);
+	assert_int_equal(after.seq, 1);
+	assert_string_equal(before.hash, after.hash);
+	assert_int_equal(writer_torn(f->writer, &behind), 0);
+	writer_trail_clear(&before);
+	writer_trail_clear(&after);
 	state_put_line(f, "b", true);
 	assert_true(state_wait_done(f, 1));
 	assert_int_equal(state_verify_chain(f, false), 2);
@@ -422,7 +428,8 @@ static void
 assert_no_start(struct state_fixture *f, const char *state_dir,
     const char *log_dir, const char *msg)
 {
-	struct writer_env env = { state_dir, log_dir };
+	struct writer_env env = { .state_dir = state_dir,
+		.log_dir = log_dir };
 	struct tb_error err = TB_ERROR_INIT;
 
 	assert_null(writer_start(f->loop, &env, &err));
