@@ -30,6 +30,7 @@ static struct {
 	bool hold, fail;
 	char last_request[32];
 	uint64_t last_same;
+	const char *checkpoint;
 } fake = { .end = &fake.first };
 
 static const char *
@@ -48,6 +49,8 @@ event_name(enum audit_event e)
 		return "rejected";
 	case AUDIT_ADMIN:
 		return "admin";
+	case AUDIT_CHECKPOINT:
+		return "checkpoint";
 	default:
 		return "other";
 	}
@@ -155,6 +158,45 @@ audit_before(struct audit *a, const struct audit_rec *rec,
 		return audit_durable(a, rec, done, arg);
 	note(rec);
 	return NULL;
+}
+
+struct writer_item *
+audit_checkpoint(struct audit *a, writer_done_fn *done, void *arg)
+{
+	struct audit_rec rec = { .event = AUDIT_CHECKPOINT };
+
+	return audit_durable(a, &rec, done, arg);
+}
+
+void
+audit_get_trail(const struct audit *a, struct writer_trail *out,
+    uint64_t *lost)
+{
+	*out = (struct writer_trail){
+		.seq = 7,
+		.checkpoint = xstrdup0(fake.checkpoint),
+		.keys = xstrdup("0123456789abcdef UFVC 2026-11-22T17:20:00Z\n"
+		    "fedcba9876543210 S0VZ\n"),
+		.files = xstrdup("audit-00000000000000000003.jsonl\n"
+		    "audit.jsonl\n"),
+		.journal_dropped = 2,
+	};
+	memset(out->hash, 'a', 64);
+	*lost = 4;
+}
+
+void
+writer_trail_clear(struct writer_trail *t)
+{
+	free(t->checkpoint);
+	free(t->keys);
+	free(t->files);
+}
+
+void
+fake_audit_checkpoint(const char *line)
+{
+	fake.checkpoint = line;
 }
 
 void

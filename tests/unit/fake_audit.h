@@ -21,6 +21,8 @@ void fake_audit_strict(struct audit *a, bool strict);
 void fake_audit_hold(bool hold);
 /* The next strict record fails. */
 void fake_audit_fail(void);
+/* The newest checkpoint there is, borrowed; NULL: none. */
+void fake_audit_checkpoint(const char *line);
 /* Strict records that nobody was told about yet. */
 unsigned fake_audit_pending(void);
 /* The request id of the last record, "" when it had none. */

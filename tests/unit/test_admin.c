@@ -189,7 +189,8 @@ static void
 never_tells_a_value(void **state)
 {
 	static const char *const looks[] = { "GET status", "GET tokens",
-		"GET explain?self=1", "GET health", "GET logins" };
+		"GET explain?self=1", "GET health", "GET logins",
+		"GET audit" };
 	struct world *w = *state;
 	struct answer a;
 	size_t i;
@@ -297,6 +298,75 @@ explains_units(void **state)
 		a = world_once(w, "admin", request, NULL, NULL);
 		answer_must_be(&a, 400, "denied.bad_request");
 	}
+}
+
+/* -------------------------------------------------------------------- audit */
+
+static void
+tells_of_the_audit_log(void **state)
+{
+	struct world *w = *state;
+	struct answer a;
+	char hash[65] = { 0 }, want[1024];
+
+	memset(hash, 'a', 64);
+	snprintf(want, sizeof(want), "{\"head\":{\"seq\":7,\"hash\":\"%s\"},"
+	    "\"keys\":[{\"key\":\"0123456789abcdef\",\"public_key\":\"UFVC\","
+	    "\"since\":\"2026-11-22T17:20:00Z\"},{\"key\":"
+	    "\"fedcba9876543210\",\"public_key\":\"S0VZ\"}],"
+	    "\"files\":[\"audit-00000000000000000003.jsonl\","
+	    "\"audit.jsonl\"],\"lost\":4,\"journal_dropped\":2}\n", hash);
+	a = world_once(w, "admin", "GET audit", NULL, NULL);
+	assert_int_equal(a.status, 200);
+	assert_string_equal(answer_body(&a), want);
+	fake_audit_checkpoint("{\"seq\":5,\"hash\":\"b\"}");
+	a = world_once(w, "admin", "GET audit", NULL, NULL);
+	assert_has(&a, "\"checkpoint\":"
+	    "\"{\\\"seq\\\":5,\\\"hash\\\":\\\"b\\\"}\"");
+	fake_audit_checkpoint(NULL);
+}
+
+static void
+makes_a_checkpoint(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "admin");
+	struct answer a;
+
+	fake_audit_take();
+	fake_audit_checkpoint("{\"seq\":8}");
+	fake_audit_hold(true);
+	a = world_ask(w, fd, "POST audit/checkpoint", NULL, NULL);
+	assert_int_equal(a.status, 0); /* not before it is durable */
+	assert_string_equal(fake_audit_take(),
+	    "admin: checkpoint\ncheckpoint\n");
+	fake_audit_hold(false);
+	a = world_read(w, fd);
+	assert_int_equal(a.status, 200);
+	assert_string_equal(answer_body(&a),
+	    "{\"checkpoint\":\"{\\\"seq\\\":8}\"}\n");
+	fake_audit_fail();
+	a = world_ask(w, fd, "POST audit/checkpoint", NULL, NULL);
+	answer_must_be(&a, 503, "unavailable.audit");
+	assert_has(&a, "no space left on device");
+	/* who asked has gone */
+	fake_audit_hold(true);
+	world_ask(w, fd, "POST audit/checkpoint", NULL, NULL);
+	close(fd);
+	fake_evloop_run();
+	assert_int_equal(fake_audit_pending(), 0);
+	fake_audit_hold(false);
+	/* it takes too long */
+	fd = world_connect(w, "admin");
+	fake_audit_hold(true);
+	world_ask(w, fd, "POST audit/checkpoint", NULL, NULL);
+	serve_stop_accepting(w->serve);
+	a = world_read(w, fd);
+	answer_must_be(&a, 503, "unavailable.stopping");
+	assert_int_equal(fake_audit_pending(), 0);
+	fake_audit_hold(false);
+	fake_audit_checkpoint(NULL);
+	close(fd);
 }
 
 /* --------------------------------------------------------------------- jobs */
@@ -447,6 +517,8 @@ main(void)
 		T(reloads),
 		T(explains),
 		T(explains_units),
+		T(tells_of_the_audit_log),
+		T(makes_a_checkpoint),
 		T(does_jobs),
 		T(refuses_odd_jobs),
 		T(does_not_wait_for_ever),
