@@ -99,6 +99,23 @@ settle_audit(struct settle *s, enum audit_event event, const char *reason)
 	audit_durable(s->env.audit, &rec, NULL, NULL);
 }
 
+/* At once, since a crash forgets what this settling has done so far. */
+static void
+settle_audit_revoked(struct settle *s, const char *id)
+{
+	struct audit_rec rec = {
+		.event = AUDIT_REVOKED,
+		.token = s->tc->name,
+		.generation = s->intent->generation,
+		.token_id = id,
+		.backend = s->intent->backend,
+		.nonce = s->intent->nonce,
+		.reason = "orphan of a lost reply",
+	};
+
+	audit_note(s->env.audit, &rec);
+}
+
 static void
 settle_end(struct settle *s, const char *reason)
 {
@@ -167,7 +184,7 @@ settle_listed(struct settle *s)
 		settle_wait(s);
 	else
 		settle_end(s, s->n_revoked ? "orphan revoked" :
-		    "nothing was made");
+		    "nothing is there");
 }
 
 static struct settle_revoked *
@@ -213,6 +230,7 @@ settle_on_revoked(void *arg, struct backend_run *run,
 	}
 	settle_count_revoked(s);
 	s->revoked_now = true;
+	settle_audit_revoked(s, run->token_id);
 	log_warn("mint", "%s: revoked an orphan of generation %" PRIu64
 	    " that a lost reply had left behind", s->tc->name,
 	    s->intent->generation);

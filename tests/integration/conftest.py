@@ -11,6 +11,16 @@ import units
 import util
 
 
+def pytest_addoption(parser):
+    parser.addoption("--crash-only", metavar="REGEX", default="",
+                     help="test_crash.py: only the crash points whose 'SIDE CALL FILE #N' this finds")
+
+
+@pytest.fixture
+def crash_only(request):
+    return request.config.getoption("--crash-only")
+
+
 def _started(name, tls=False):
     """A generator for a fixture: the provider, or a skip that says why not."""
     reason = providers.ALL[name].skip_reason()

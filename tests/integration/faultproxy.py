@@ -2,7 +2,8 @@
 """A loopback HTTP proxy that stands in front of a server, writes down what is asked, and spoils answers on demand.
 
 It passes the Host header on, and the server behind it is told the proxy's address as its own, so that clients meet
-nothing but the proxy. Of a request only method, path and grant type are kept, never a value that could be secret.
+nothing but the proxy. Of a request only method, path and grant type are kept, never a value that could be secret; of
+tokens and codes a mark, by which one can tell where each came from and where it went.
 
     with FaultProxy(upstream_port) as proxy:
         proxy.fail("/token", status=503, headers={"Retry-After": "1"}, times=2)
@@ -10,10 +11,13 @@ nothing but the proxy. Of a request only method, path and grant type are kept, n
         assert proxy.count("/token", grant="refresh_token") == 3
 """
 
+import contextlib
 import dataclasses
+import hashlib
 import http.client
 import http.server
 import json
+import secrets
 import select
 import socket
 import struct
@@ -45,6 +49,9 @@ class Request:
     status: typing.Optional[int] = None
     fault: typing.Optional[str] = None
     reached_upstream: bool = False
+    # FaultProxy.mark() of what the form held, and of what the server's answer held, by member name.
+    sent: dict = dataclasses.field(default_factory=dict)
+    got: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -98,9 +105,9 @@ def _secrets_in(body):
     try:
         members = json.loads(body)
     except ValueError:
-        return set()
-    names = ("access_token", "refresh_token", "id_token", "device_code")
-    return {members[n] for n in names if isinstance(members, dict) and isinstance(members.get(n), str)}
+        return {}
+    names = ("access_token", "refresh_token", "id_token", "device_code", "user_code")
+    return {n: members[n] for n in names if isinstance(members, dict) and isinstance(members.get(n), str)}
 
 
 class FaultProxy:
@@ -120,6 +127,9 @@ class FaultProxy:
         self._released = threading.Event()
         # Every token and code that ever passed, for canary searches; never printed, and kept over reset().
         self.secrets = set()
+        # Held while the server behind works: make it a Lock for one that cannot do two things at once.
+        self.turn = contextlib.nullcontext()
+        self._salt = secrets.token_bytes(16)
 
     def start(self):
         self.up()
@@ -239,6 +249,7 @@ class FaultProxy:
 
     def reset(self):
         """As new: up, without faults, nothing remembered."""
+        self.turn = contextlib.nullcontext()
         self.clear()
         self.up()
         self.clear_log()
@@ -262,6 +273,15 @@ class FaultProxy:
 
     def count(self, path=None, **which):
         return len(self.seen(path, **which))
+
+    def mark(self, value):
+        """What stands for a token or code in Request.sent and .got."""
+        return hashlib.sha256(self._salt + value.encode()).hexdigest()[:16]
+
+    def learn(self, found):
+        """Keeps the values for the canary search; returns their marks. A user code is meant to be shown."""
+        self.secrets.update(value for name, value in found.items() if name != "user_code")
+        return {name: self.mark(value) for name, value in found.items()}
 
     # -- for the handler -----------------------------------------------------------------------------------------
 
@@ -291,10 +311,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send(411, [], b"")
             raise _Hangup
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        grant = None
+        form = {}
         if self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
-            grant = urllib.parse.parse_qs(body.decode(errors="replace")).get("grant_type", [None])[0]
-        request = Request(self.command, urllib.parse.urlsplit(self.path).path, grant, time.monotonic(), self.serial)
+            form = dict(urllib.parse.parse_qsl(body.decode(errors="replace")))
+        request = Request(self.command, urllib.parse.urlsplit(self.path).path, form.get("grant_type"),
+                          time.monotonic(), self.serial)
+        request.sent = {n: self.proxy.mark(form[n]) for n in ("refresh_token", "device_code") if n in form}
         fault, released = self.proxy._note(request)
         fault = fault or Fault()
 
@@ -319,6 +341,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _handle
 
     def _ask_upstream(self, body, request):
+        with self.proxy.turn:
+            return self._ask_upstream_now(body, request)
+
+    def _ask_upstream_now(self, body, request):
         conn = http.client.HTTPConnection("127.0.0.1", self.proxy.upstream_port, timeout=60)
         try:
             conn.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -330,7 +356,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             request.reached_upstream = True
             answer = conn.getresponse()
             text = answer.read()
-            self.proxy.secrets.update(_secrets_in(text))
+            request.got = self.proxy.learn(_secrets_in(text))
             return answer.status, answer.getheaders(), text
         except (OSError, http.client.HTTPException):
             return 502, [("Content-Type", "text/plain")], b"fault proxy: the server behind is not there\n"

@@ -190,6 +190,7 @@ test_lost_reply_is_settled(void **state)
 	fake_loop_advance(3000);
 	assert_int_equal(world_count("DELETE", "/tokens/mine"), 1);
 	assert_int_equal(world_count("DELETE", "/tokens/other"), 0);
+	assert_int_equal(fake_state_audits(AUDIT_REVOKED), 1);
 	/* looked at again until settle_time (10 min) has passed */
 	assert_non_null(fake_state_record("intent", "db.1"));
 	for (int i = 0; i < 20; i++)
