@@ -394,3 +394,25 @@ def test_another_uid_in_the_unit_needs_the_rule_only(tb, slice_dir):
     """unit= alone takes every user of the unit; that is what the manual says."""
     become = "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
     assert run(tb, slice_dir / "telegraf.service", become + ASK) == "200"
+
+
+HIDING = """
+mount -t proc -o hidepid=invisible proc /proc && exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+"""
+
+
+def test_hidden_processes(slice_dir):
+    """A daemon that is not root, where /proc hides other users' processes: no units; at the credential door uid 0 counts."""
+    tb = d.Daemon(CONF, wrap=["unshare", "--mount", "/bin/sh", "-c", HIDING, "sh"])
+    for path in (tb.dir, tb.run_dir, tb.key_file):
+        os.chown(path, d.NOBODY, d.NOBODY)
+    with running(tb):
+        tb.start()
+        tb.learn_value(VALUE)
+        tb.ctl("import", "t", "--expires-at", "1d", stdin=VALUE + "\n", check=0)
+        assert "control groups of other users cannot be read" in tb.log()
+        assert run(tb, slice_dir / "telegraf.service", ASK) == "403"
+        assert units.fetch(tb, slice_dir, "telegraf.service", "t")["given"] == VALUE
+        assert tb.audit("authorised")[-1]["strength"] == "weak"
+        os.chmod(tb.credential_socket, 0o666)
+        units.must_fail(units.fetch(tb, slice_dir, "telegraf.service", "t", uid=1))
