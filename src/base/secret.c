@@ -57,6 +57,16 @@ round_up(size_t n, size_t to)
 	return (n + to - 1) / to * to;
 }
 
+/* Each page as it is first written: what was never used need not be in memory,
+ * and a command that needs one page does not wait for thirty-two. */
+static bool
+lock_pages(const void *p, size_t size)
+{
+	if (mlock2(p, size, MLOCK_ONFAULT) == 0)
+		return true;
+	return errno == ENOSYS && mlock(p, size) == 0;
+}
+
 /* Locked when that is possible: *locked tells. */
 static unsigned char *
 map_pages(size_t size, bool *locked)
@@ -68,7 +78,7 @@ map_pages(size_t size, bool *locked)
 		abort();
 	madvise(p, size, MADV_DONTDUMP);
 	madvise(p, size, MADV_WIPEONFORK);
-	*locked = mlock(p, size) == 0;
+	*locked = lock_pages(p, size);
 	return p;
 }
 

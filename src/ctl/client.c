@@ -20,7 +20,7 @@
 #include "base/tb_error.h"
 
 #define CONNECT_S 20 /* a full queue on the socket: the daemon is busy */
-#define IN_SIZE 16384
+#define IN_SIZE 4095 /* with its NUL one page: it is wiped in the end */
 
 void
 client_init(struct client *c, const char *path)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * base/secret: above all, that memory is wiped at the moment it is given back.
- * Linked with --wrap=free,munmap,mlock, so that the test looks at the bytes
+ * Linked with --wrap=free,munmap,mlock2, so that the test looks at the bytes
  * just then; built with optimization, because that is when a wipe gets lost.
  */
 #include <setjmp.h>
@@ -24,8 +24,8 @@ void __real_free(void *p);
 void __wrap_free(void *p);
 int __real_munmap(void *p, size_t n);
 int __wrap_munmap(void *p, size_t n);
-int __real_mlock(const void *p, size_t n);
-int __wrap_mlock(const void *p, size_t n);
+int __real_mlock2(const void *p, size_t n, unsigned flags);
+int __wrap_mlock2(const void *p, size_t n, unsigned flags);
 
 static void *watched;      /* the block whose free is looked at */
 static size_t watched_len;
@@ -67,13 +67,13 @@ __wrap_munmap(void *p, size_t n)
 }
 
 int
-__wrap_mlock(const void *p, size_t n)
+__wrap_mlock2(const void *p, size_t n, unsigned flags)
 {
 	if (no_mlock) {
 		errno = ENOMEM;
 		return -1;
 	}
-	return __real_mlock(p, n);
+	return __real_mlock2(p, n, flags);
 }
 
 static void
