@@ -18,7 +18,10 @@
  * before what was put earlier.
  *
  * Lines that nobody waits for are left alone for a moment (LINGER_MS), so
- * that a busy loop does not pay a wake-up of this thread for each of them.
+ * that a busy loop does not pay a wake-up of this thread for each of them; and
+ * those that follow each other share one item, a batch, which is used again:
+ * the hot path allocates nothing, and nothing it made is freed by another
+ * thread.
  */
 #include "state/writer_int.h"
 
@@ -107,27 +110,14 @@ writer_on_woken(void *arg)
 		w->watch(w->watch_arg);
 }
 
-static struct writer_item *
-put_item(struct writer *w, struct writer_item *it, writer_done_fn *done,
-    void *arg)
+/* Under lock, which is given back: len more bytes are queued. */
+static void
+unlock_queued(struct writer *w, size_t len, bool urgent)
 {
-	bool lazy = it->kind == ITEM_LINE && !it->durable && !done;
 	bool wake;
 
-	it->done = done;
-	it->arg = arg;
-	it->anonymous = !done;
-
-	pthread_mutex_lock(&w->lock);
-	if (lazy && w->queue_bytes + it->len > WRITER_BACKLOG_MAX) {
-		w->stats.lost++;
-		pthread_mutex_unlock(&w->lock);
-		item_free(it);
-		return NULL;
-	}
-	writer_list_append(&w->queue, it);
-	w->queue_bytes += it->len;
-	w->urgent |= !lazy;
+	w->queue_bytes += len;
+	w->urgent |= urgent;
 	w->stats.queued++;
 	wake = w->state == WRITER_IDLE ||
 	    (w->state == WRITER_LINGERING &&
@@ -137,7 +127,69 @@ put_item(struct writer *w, struct writer_item *it, writer_done_fn *done,
 	pthread_mutex_unlock(&w->lock);
 	if (wake)
 		pthread_cond_signal(&w->cond);
+}
+
+static struct writer_item *
+put_item(struct writer *w, struct writer_item *it, writer_done_fn *done,
+    void *arg)
+{
+	it->done = done;
+	it->arg = arg;
+	it->anonymous = !done;
+	it->lines = 1;
+
+	pthread_mutex_lock(&w->lock);
+	writer_list_append(&w->queue, it);
+	w->batch = NULL;
+	unlock_queued(w, it->len, true);
 	return done ? it : NULL;
+}
+
+/* The batch at the end of the queue, with room for len bytes. Under lock. */
+static struct writer_item *
+batch_for(struct writer *w, size_t len)
+{
+	struct writer_item *it = w->batch;
+
+	if (it && it->len + len <= WRITER_BATCH_BYTES)
+		return it;
+	it = w->spare;
+	if (it && len <= WRITER_BATCH_BYTES) {
+		w->spare = it->next;
+		w->n_spare--;
+	} else {
+		it = xreallocarray(NULL, 1, sizeof(*it) + MAX2(len,
+		    WRITER_BATCH_BYTES));
+	}
+	*it = (struct writer_item){
+		.kind = ITEM_LINE,
+		.anonymous = true,
+		.is_batch = true,
+		.bytes = (unsigned char *)(it + 1),
+	};
+	writer_list_append(&w->queue, it);
+	w->batch = it;
+	return it;
+}
+
+/* A line that neither is durable nor has a done. */
+static void
+put_lazy(struct writer *w, const char *text, size_t len)
+{
+	struct writer_item *it;
+
+	pthread_mutex_lock(&w->lock);
+	if (w->queue_bytes + len > WRITER_BACKLOG_MAX) {
+		w->stats.lost++;
+		pthread_mutex_unlock(&w->lock);
+		return;
+	}
+	it = batch_for(w, len + 1);
+	memcpy(it->bytes + it->len, text, len);
+	it->bytes[it->len + len] = '\n';
+	it->len += len + 1;
+	it->lines++;
+	unlock_queued(w, len, false);
 }
 
 struct writer_item *
@@ -164,8 +216,13 @@ struct writer_item *
 writer_put_line(struct writer *w, const char *text, size_t len, bool durable,
     writer_done_fn *done, void *arg)
 {
-	struct writer_item *it = xcalloc(1, sizeof(*it) + len);
+	struct writer_item *it;
 
+	if (!durable && !done) {
+		put_lazy(w, text, len);
+		return NULL;
+	}
+	it = xcalloc(1, sizeof(*it) + len);
 	it->kind = ITEM_LINE;
 	it->durable = durable;
 	it->bytes = (unsigned char *)(it + 1);
@@ -216,10 +273,16 @@ writer_forget(struct writer_item **item)
 static void
 writer_free(struct writer *w)
 {
+	struct writer_item *it;
+
 	trail_close(w->trail);
 	writer_trail_clear(&w->shown);
 	loop_waker_free(w->waker);
 	writer_list_free(&w->finished);
+	while ((it = w->spare)) {
+		w->spare = it->next;
+		item_free(it);
+	}
 	if (w->log_dirfd >= 0)
 		close(w->log_dirfd);
 	if (w->state_dirfd >= 0)

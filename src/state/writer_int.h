@@ -15,6 +15,9 @@ struct checkpoint_key;
 struct loop_waker;
 
 #define WRITER_LINGER_BYTES ((size_t)256 << 10)
+/* A line that is longer has a batch of its own. */
+#define WRITER_BATCH_BYTES ((size_t)64 << 10)
+#define WRITER_SPARE_MAX 8
 
 enum item_kind {
 	ITEM_RECORD, ITEM_DELETE, ITEM_LINE, ITEM_ERROR,
@@ -28,6 +31,8 @@ struct writer_item {
 	char *name;
 	unsigned char *bytes; /* owned, or the end of this allocation */
 	size_t len;
+	size_t lines; /* of ITEM_LINE; the others count as one */
+	bool is_batch; /* each of the lines ends with a newline */
 	struct checkpoint_key *key; /* ITEM_KEY: owned until it is run */
 	struct tb_error *err; /* owned; NULL: all went well */
 	writer_done_fn *done; /* the loop thread's */
@@ -60,6 +65,9 @@ struct writer {
 	/* under lock */
 	enum writer_state state;
 	struct item_list queue, finished;
+	struct writer_item *batch; /* at the end of the queue, to be added to */
+	struct writer_item *spare; /* batches to be filled again */
+	unsigned n_spare;
 	size_t queue_bytes;
 	bool urgent, stop;
 	struct writer_stats stats;

@@ -16,6 +16,21 @@
 #define LINGER_MS 20
 #define PROBE_MS 1000
 
+static void
+add_lines(struct writer *w, const struct writer_item *it)
+{
+	const char *s = (const char *)it->bytes, *end = s + it->len, *eol;
+
+	if (!it->is_batch) {
+		trail_add(w->trail, s, it->len);
+		return;
+	}
+	for (; s < end; s = eol + 1) {
+		eol = memchr(s, '\n', (size_t)(end - s));
+		trail_add(w->trail, s, (size_t)(eol - s));
+	}
+}
+
 /* The run of lines that begins at `it`. Returns what follows it. */
 static struct writer_item *
 run_lines(struct writer *w, struct writer_item *it, bool durable)
@@ -25,12 +40,12 @@ run_lines(struct writer *w, struct writer_item *it, bool durable)
 
 	trail_begin(w->trail);
 	for (; it && it->kind == ITEM_LINE; it = it->next)
-		trail_add(w->trail, (const char *)it->bytes, it->len);
+		add_lines(w, it);
 	if (trail_flush(w->trail, durable, &err) < 0) {
 		for (; first != it; first = first->next) {
 			writer_item_fail(first, &err);
-			w->failed++;
-			w->lost_in_group++;
+			w->failed += first->lines;
+			w->lost_in_group += first->lines;
 		}
 	}
 	w->line_err = err;
@@ -189,6 +204,22 @@ is_news(const struct writer *w)
 	return view.version != w->view_version;
 }
 
+/* What nobody waits for. Under lock; what is not kept to be filled again stays
+ * in the list. */
+static void
+keep_spares(struct writer *w, struct item_list *forgotten)
+{
+	struct writer_item *it;
+
+	while ((it = forgotten->head) && it->is_batch &&
+	    it->len <= WRITER_BATCH_BYTES && w->n_spare < WRITER_SPARE_MAX) {
+		forgotten->head = it->next;
+		it->next = w->spare;
+		w->spare = it;
+		w->n_spare++;
+	}
+}
+
 /* Hands back what somebody waits for, and says how things stand. True: the
  * loop has something to do. */
 static bool
@@ -203,12 +234,12 @@ finish_group(struct writer *w, struct item_list *group)
 	writer_list_init(&forgotten);
 	for (it = group->head; it; it = next) {
 		next = it->next;
-		items++;
+		items += it->lines;
 		writer_list_append(it->anonymous ? &forgotten : &waited, it);
 	}
-	writer_list_free(&forgotten);
 
 	pthread_mutex_lock(&w->lock);
+	keep_spares(w, &forgotten);
 	if (waited.head) {
 		*w->finished.end = waited.head;
 		w->finished.end = waited.end;
@@ -224,6 +255,7 @@ finish_group(struct writer *w, struct item_list *group)
 	w->health_changed |= changed;
 	writer_show_trail(w);
 	pthread_mutex_unlock(&w->lock);
+	writer_list_free(&forgotten);
 	return waited.head || changed;
 }
 
@@ -279,6 +311,7 @@ take_group(struct writer *w, struct item_list *group, bool *stop)
 	if (w->queue.head) {
 		*group = w->queue;
 		writer_list_init(&w->queue);
+		w->batch = NULL;
 	}
 	w->queue_bytes = 0;
 	w->urgent = false;
