@@ -240,7 +240,7 @@ class World:
 
     def heal(self):
         newest = self.seen[-1].json()["generation"]
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             if self.case.may_need_human and self.tb.login_status("ops")["state"] == "human_needed":
                 self.sandbox_approves()
@@ -248,7 +248,7 @@ class World:
                 break
             time.sleep(0.5)
         else:
-            raise AssertionError("nothing was renewed within a minute of the end of the trouble")
+            raise AssertionError("nothing was renewed within two minutes of the end of the trouble")
         util.wait_until(lambda: not self.unknown(), 60, "nothing unknown alive", interval=0.5)
 
     def unknown(self):

@@ -1061,6 +1061,19 @@ def test_fault_mgmt_no_chain(sb, alice):
     assert api(sb, "POST", MANAGEMENT, alice, {"description": "third"}).status == 201
 
 
+def test_fault_influx3_core(sb, alice):
+    body = {"token_name": "t1", "expiry_secs": 60, "permissions": [
+        {"resource_type": "db", "resource_names": ["m"], "actions": ["read"]}]}
+    assert api(sb, "POST", "/api/v3/enterprise/configure/token", alice, body).status == 201
+    sb.fault("influx3_core")
+    assert api(sb, "POST", "/api/v3/enterprise/configure/token", alice, {**body, "token_name": "t2"}).status == 404
+    admin = {"token_name": "t3", "expiry_secs": 60}
+    assert api(sb, "POST", "/api/v3/configure/token/named_admin", alice, admin).status == 201
+    assert api(sb, "POST", "/api/v3/configure/token/named_admin", alice, admin).status == 409
+    rows = api(sb, "GET", "/api/v3/query_sql?db=_internal&format=json&q=SELECT%20name%20FROM%20system.tokens", alice)
+    assert [row["name"] for row in rows.json()] == ["_admin", "t1", "t3"]
+
+
 # ---------------------------------------------------------------------- switches: HTTP
 
 
