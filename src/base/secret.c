@@ -64,7 +64,8 @@ lock_pages(const void *p, size_t size)
 {
 	if (mlock2(p, size, MLOCK_ONFAULT) == 0)
 		return true;
-	return errno == ENOSYS && mlock(p, size) == 0;
+	/* not known here (valgrind), in glibc's words or the kernel's */
+	return (errno == EINVAL || errno == ENOSYS) && mlock(p, size) == 0;
 }
 
 /* Locked when that is possible: *locked tells. */
