@@ -70,7 +70,8 @@ audit_line_init(struct audit_line *l)
 		.expires.epoch_s = INT64_MIN };
 	n = fd < 0 ? -1 : read(fd, l->boot, sizeof(l->boot) - 1);
 	l->boot[n > 0 ? n : 0] = '\0';
-	l->boot[strcspn(l->boot, "\n")] = '\0';
+	/* what needs no escaping: it is not looked at again */
+	l->boot[strspn(l->boot, "0123456789abcdef-")] = '\0';
 }
 
 void
@@ -234,8 +235,11 @@ audit_line_open(struct audit_line *l, int64_t now_ms, struct strbuf *out)
 	ADD(out, "{\"time\":\"");
 	add_time(out, &l->now, s);
 	add(out, fraction, sizeof(fraction));
-	if (l->boot[0])
-		ADD_TEXT(out, ",\"boot\":", l->boot);
+	if (!l->boot[0])
+		return;
+	ADD(out, ",\"boot\":\"");
+	add(out, l->boot, strlen(l->boot));
+	ADD(out, "\"");
 }
 
 static void
