@@ -75,6 +75,7 @@ take_value(const struct opt_spec *spec, const char *text,
 	switch (spec->kind) {
 	case OPT_FLAG:
 	case OPT_TEXT:
+	case OPT_LIST:
 		break;
 	case OPT_DURATION:
 		if (!timefmt_parse_duration(text, &out->number))
@@ -112,7 +113,8 @@ take_option(struct reader *r, size_t i, const char *inline_value,
 	const struct opt_spec *spec = &r->specs[i];
 	const char *text = inline_value;
 
-	if (r->out->value[i].set && spec->kind != OPT_FLAG)
+	if (r->out->value[i].set && spec->kind != OPT_FLAG &&
+	    spec->kind != OPT_LIST)
 		return tb_error_set(err, TB_E_BADREQ, "--%s is given twice",
 		    spec->name);
 	if (spec->kind == OPT_FLAG && inline_value)
@@ -124,6 +126,11 @@ take_option(struct reader *r, size_t i, const char *inline_value,
 			    "--%s needs a value: %s", spec->name, spec->arg);
 		text = r->argv[r->next++];
 	}
+	if (spec->kind == OPT_LIST && r->out->n_list == OPT_LIST_MAX)
+		return tb_error_set(err, TB_E_BADREQ, "--%s is given more "
+		    "than %d times", spec->name, OPT_LIST_MAX);
+	if (spec->kind == OPT_LIST)
+		r->out->list[r->out->n_list++] = text;
 	return take_value(spec, text, &r->out->value[i], err);
 }
 

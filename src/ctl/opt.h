@@ -17,6 +17,7 @@ enum opt_kind {
 	OPT_TEXT,
 	OPT_DURATION, /* number is milliseconds */
 	OPT_NUMBER,   /* not negative */
+	OPT_LIST,     /* OPT_TEXT that may be repeated; one of them a table */
 };
 
 struct opt_spec {
@@ -33,13 +34,16 @@ struct opt_value {
 	int64_t number;
 };
 
-#define OPT_MAX 16
-#define OPT_ARGS_MAX 32
+#define OPT_MAX 24
+#define OPT_ARGS_MAX 256
+#define OPT_LIST_MAX 64
 
 struct opt_result {
 	struct opt_value value[OPT_MAX]; /* as the table */
 	const char *arg[OPT_ARGS_MAX];   /* what is no option */
 	size_t n_args;
+	const char *list[OPT_LIST_MAX];  /* of the OPT_LIST option */
+	size_t n_list;
 	int rest; /* index in argv of what stands behind "--" */
 };
 

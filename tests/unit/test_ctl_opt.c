@@ -12,12 +12,13 @@
 #include "base/util.h"
 #include "ctl/opt.h"
 
-enum { FLAG, TEXT, FOR, COUNT, N };
+enum { FLAG, TEXT, FOR, COUNT, LIST, N };
 static const struct opt_spec specs[N] = {
 	{ "json", 'j', OPT_FLAG, NULL, "" },
 	{ "output", 'o', OPT_TEXT, "FILE", "" },
 	{ "min-valid", 0, OPT_DURATION, "DURATION", "" },
 	{ "generation", 'g', OPT_NUMBER, "N", "" },
+	{ "anchor", 'a', OPT_LIST, "FILE", "" },
 };
 
 static int
@@ -124,7 +125,29 @@ too_many_arguments_are_refused(void **state)
 	assert_int_equal(parse(argv, false, &r, &err), 0);
 	argv[i] = "a";
 	assert_int_equal(parse(argv, false, &r, &err), -1);
-	assert_string_equal(err.msg, "more than 32 arguments");
+	assert_string_equal(err.msg, "more than 256 arguments");
+}
+
+static void
+a_list_is_kept_in_order(void **state)
+{
+	char *argv[2 * OPT_LIST_MAX + 3] = { NULL };
+	struct opt_result r;
+	struct tb_error err;
+	size_t i;
+
+	assert_int_equal(parse(ARGV("--anchor", "x", "-ay", "z",
+	    "--anchor=x"), false, &r, &err), 0);
+	assert_true(r.value[LIST].set);
+	assert_int_equal(r.n_list, 3);
+	assert_string_equal(r.list[0], "x");
+	assert_string_equal(r.list[1], "y");
+	assert_string_equal(r.list[2], "x");
+	assert_int_equal(r.n_args, 1);
+	for (i = 0; i <= OPT_LIST_MAX; i++)
+		argv[i] = "-ax";
+	assert_int_equal(parse(argv, false, &r, &err), -1);
+	assert_string_equal(err.msg, "--anchor is given more than 64 times");
 }
 
 static void
@@ -158,6 +181,7 @@ main(void)
 		cmocka_unit_test(two_dashes_end_the_options),
 		cmocka_unit_test(errors_say_what),
 		cmocka_unit_test(too_many_arguments_are_refused),
+		cmocka_unit_test(a_list_is_kept_in_order),
 		cmocka_unit_test(the_nearest_word_is_found),
 	};
 
