@@ -207,6 +207,18 @@ ask_json(struct ctl *ctl, const struct ask *a, struct json_t **out)
 	return *out ? CTL_OK : ctl_fail(ctl, &err);
 }
 
+enum ctl_exit
+ask_job(struct ctl *ctl, const struct ask *a, struct json_t **out)
+{
+	enum ctl_exit e = ask_json(ctl, a, out);
+
+	if (e != CTL_OK || !streq(jval_str(*out, "state"), "working"))
+		return e;
+	ctl_complain(ctl, "it takes longer; the daemon goes on with it: see "
+	    "'tokenbrokerctl status'");
+	return CTL_NOT_READY;
+}
+
 char *
 ask_path(const char *head, const char *name, const char *tail)
 {

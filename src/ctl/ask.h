@@ -54,6 +54,10 @@ enum ctl_exit ask_or_refusal(struct ctl *ctl, const struct ask *a,
 /* As ask(), and the answer is JSON. */
 enum ctl_exit ask_json(struct ctl *ctl, const struct ask *a,
     struct json_t **out);
+/* As ask_json(), for what may take longer than the daemon lets a request: the
+ * work then goes on there, and its outcome is not known here. */
+enum ctl_exit ask_job(struct ctl *ctl, const struct ask *a,
+    struct json_t **out);
 
 /* "/api/v1/" + head + escaped name + tail. */
 char *ask_path(const char *head, const char *name, const char *tail);

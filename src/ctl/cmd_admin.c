@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rotate, revoke, logout, reload, import: what operators change. Each is one
+ * rotate, logout, reload, import: what operators change. Each is one
  * request; what the daemon says about it is told in a sentence.
  */
 #include <inttypes.h>
@@ -13,20 +13,6 @@
 #include "ctl/term.h"
 
 #define VALUE_CAP ((size_t)32 << 10)
-
-/* As ask_json(), for what may take longer than the daemon lets a request: the
- * work then goes on there, and its outcome is not known here. */
-static enum ctl_exit
-ask_job(struct ctl *ctl, const struct ask *a, struct json_t **answer)
-{
-	enum ctl_exit e = ask_json(ctl, a, answer);
-
-	if (e != CTL_OK || !streq(jval_str(*answer, "state"), "working"))
-		return e;
-	ctl_complain(ctl, "it takes longer; the daemon goes on with it: see "
-	    "'tokenbrokerctl status'");
-	return CTL_NOT_READY;
-}
 
 /* "Rotated NAME: generation 7, expires in 6d 23h." */
 static void
@@ -70,9 +56,8 @@ const struct command cmd_rotate = {
 	.min_args = 1, .max_args = 1, .fn = do_rotate,
 };
 
-/* What revocation did, and whether all of it worked. */
-static enum ctl_exit
-tell_counts(const struct ctl *ctl, const struct json_t *answer)
+enum ctl_exit
+cmd_admin_tell_counts(const struct ctl *ctl, const struct json_t *answer)
 {
 	int64_t revoked = jval_int(answer, "revoked", 0);
 	int64_t forgotten = jval_int(answer, "forgotten", 0);
@@ -92,62 +77,6 @@ tell_counts(const struct ctl *ctl, const struct json_t *answer)
 	    why ? why : "no reason given");
 	return CTL_FAILED;
 }
-
-enum { REVOKE_GENERATION, REVOKE_YES, N_REVOKE };
-static const struct opt_spec revoke_opts[N_REVOKE] = {
-	{ "generation", 0, OPT_NUMBER, "N", "this one only, not all" },
-	{ "yes", 'y', OPT_FLAG, NULL, "do not ask" },
-};
-
-/* False: complained, or said no. */
-static bool
-is_sure(const struct ctl *ctl, const char *question, enum ctl_exit *e)
-{
-	if (!term_can_ask()) {
-		ctl_complain(ctl, "there is no terminal to ask on; say --yes");
-		*e = CTL_USAGE;
-		return false;
-	}
-	*e = CTL_FAILED;
-	return term_ask(question);
-}
-
-static enum ctl_exit
-do_revoke(struct ctl *ctl, const struct args *args)
-{
-	const struct opt_value *generation = &args->opt[REVOKE_GENERATION];
-	struct secret body _cleanup_(secret_clear) = SECRET_INIT;
-	_cleanup_free_ char *path = ask_path("tokens/", args->arg[0],
-	    "/revoke");
-	_cleanup_free_ char *question = xasprintf("Revoke %s%s of '%.60s'? "
-	    "Programs that use it fail until they fetch a new one.",
-	    generation->set ? "generation " : "every generation",
-	    generation->set ? generation->text : "", args->arg[0]);
-	struct ask a = { .door = ASK_ADMIN, .method = "POST", .path = path,
-		.timeout_ms = ASK_LONG_MS };
-	struct json_t *answer _cleanup_jval_ = NULL;
-	enum ctl_exit e;
-	char text[64];
-
-	if (!args->opt[REVOKE_YES].set && !is_sure(ctl, question, &e))
-		return e;
-	if (generation->set) {
-		snprintf(text, sizeof(text), "{\"generation\":%" PRId64 "}",
-		    generation->number);
-		secret_set_str(&body, text);
-		a.body = &body;
-	}
-	e = ask_job(ctl, &a, &answer);
-	return e == CTL_OK ? tell_counts(ctl, answer) : e;
-}
-
-const struct command cmd_revoke = {
-	.name = "revoke", .synopsis = "[--generation N] [--yes] NAME",
-	.summary = "Revoke a token at its service",
-	.help = "Holders get a new generation when they ask again.",
-	.opts = revoke_opts, .n_opts = N_REVOKE, .min_args = 1, .max_args = 1,
-	.fn = do_revoke,
-};
 
 enum { LOGOUT_KEEP_TOKENS, N_LOGOUT };
 static const struct opt_spec logout_opts[N_LOGOUT] = {
@@ -173,7 +102,7 @@ do_logout(struct ctl *ctl, const struct args *args)
 	if (keep)
 		printf("Its tokens live on to their expiry.\n");
 	else
-		e = tell_counts(ctl, answer);
+		e = cmd_admin_tell_counts(ctl, answer);
 	why = jval_str(answer, "grant_error");
 	if (why) {
 		ctl_complain(ctl, "the provider did not revoke the grant, "

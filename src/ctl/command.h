@@ -12,7 +12,8 @@ struct args {
 	const struct opt_value *opt; /* as the command's opts */
 	const char *const *arg;
 	size_t n_args;
-	char *const *rest; /* `run`: the command behind "--", ends with NULL */
+	/* `run`: the command behind "--"; raw: all; ends with NULL */
+	char *const *rest;
 };
 
 struct command {
@@ -24,9 +25,14 @@ struct command {
 	size_t n_opts;
 	size_t min_args, max_args;
 	bool splits; /* what stands behind "--" is a command */
+	bool raw;    /* what stands behind the name is not ours to read */
 	enum ctl_exit (*fn)(struct ctl *ctl, const struct args *args);
 };
 
-extern const struct command cmd_login, cmd_logout, cmd_status, cmd_health,
-    cmd_list, cmd_get, cmd_run, cmd_import, cmd_rotate, cmd_revoke, cmd_reload,
-    cmd_reconcile, cmd_explain, cmd_init_key;
+extern const struct command cmd_audit, cmd_login, cmd_logout, cmd_status,
+    cmd_health, cmd_list, cmd_get, cmd_run, cmd_import, cmd_rotate, cmd_revoke,
+    cmd_reload, cmd_reconcile, cmd_explain, cmd_init_key;
+
+/* What revocation did, and whether all of it worked. */
+enum ctl_exit cmd_admin_tell_counts(const struct ctl *ctl,
+    const struct json_t *answer);

@@ -66,22 +66,27 @@ load_library(void)
 }
 
 struct json_t *
-jval_parse(const struct secret *text, struct tb_error *err)
+jval_parse_text(const char *text, size_t len, struct tb_error *err)
 {
 	json_error_t e;
 	json_t *j;
 
 	if (!load_library()) {
 		tb_error_set(err, TB_E_IO, "cannot load " LIBRARY ", which "
-		    "is needed to read the daemon's answer");
+		    "is needed to read the answer");
 		return NULL;
 	}
-	j = lib.json_loadb(secret_reveal(text), text->len,
-	    JSON_REJECT_DUPLICATES, &e);
+	j = lib.json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
 	if (!j)
-		tb_error_set(err, TB_E_PROTO, "the daemon's answer is no JSON "
-		    "(line %d, column %d)", e.line, e.column);
+		tb_error_set(err, TB_E_PROTO, "the answer is no JSON (line "
+		    "%d, column %d)", e.line, e.column);
 	return j;
+}
+
+struct json_t *
+jval_parse(const struct secret *text, struct tb_error *err)
+{
+	return jval_parse_text(secret_reveal(text), text->len, err);
 }
 
 /* Roots are ours alone: nothing here counts references up. */

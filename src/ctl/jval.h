@@ -23,6 +23,8 @@ struct tb_error;
 /* Any value; -1 (NULL) with TB_E_PROTO for no JSON, TB_E_IO when the library
  * is not there. What is freed is wiped. */
 struct json_t *jval_parse(const struct secret *text, struct tb_error *err);
+struct json_t *jval_parse_text(const char *text, size_t len,
+    struct tb_error *err);
 void jval_free(struct json_t *root);
 
 static inline void

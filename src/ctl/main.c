@@ -23,8 +23,8 @@
 
 static const struct command *const commands[] = { &cmd_login, &cmd_logout,
 	&cmd_status, &cmd_health, &cmd_list, &cmd_get, &cmd_run, &cmd_rotate,
-	&cmd_revoke, &cmd_import, &cmd_reconcile, &cmd_explain, &cmd_reload,
-	&cmd_init_key };
+	&cmd_revoke, &cmd_import, &cmd_reconcile, &cmd_explain, &cmd_audit,
+	&cmd_reload,	&cmd_init_key };
 
 /* Options that every command takes stand in front of its own. */
 enum { COMMON_RUN_DIR, COMMON_HELP, COMMON_VERSION, N_COMMON };
@@ -196,6 +196,23 @@ run_command(const struct command *cmd, int argc, char **argv, int first)
 	return do_command(cmd, &opts, argv);
 }
 
+/* Only what stood in front of the name is ours. */
+static int
+run_raw(const struct command *cmd, int argc, char **argv)
+{
+	struct opt_result opts = { .rest = 2 };
+	struct tb_error err = TB_ERROR_INIT;
+
+	while (opts.rest < argc && strncmp(argv[opts.rest], "--run-dir",
+	    strlen("--run-dir")) == 0)
+		opts.rest += strchr(argv[opts.rest], '=') ? 1 : 2;
+	opts.rest = MIN2(opts.rest, argc);
+	argc = opts.rest;
+	if (opt_parse(common, N_COMMON, argc, argv, 2, false, &opts, &err) < 0)
+		return usage_error(cmd, err.msg);
+	return do_command(cmd, &opts, argv);
+}
+
 /* The index of the first word that is no option: the command's name. What can
  * stand in front of it are the common options. */
 static int
@@ -223,6 +240,8 @@ main(int argc, char **argv)
 	if (name) {
 		argv[1] = name;
 		cmd = find_command(name);
+		if (cmd && cmd->raw)
+			return run_raw(cmd, argc, argv);
 		return cmd ? run_command(cmd, argc, argv, 2) :
 		    unknown_command(name);
 	}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tokenbroker-audit - reads the audit log. It needs no daemon and speaks to
+ * none: files, and the public key that their checkpoints are signed with. A
+ * program of its own, so that tokenbrokerctl does not load libcrypto.
+ */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "0.1.0"
+#endif
+
+#include <errno.h>
+
+#include "audit/tool.h"
+#include "base/tb_error.h"
+
+static const struct tool_command *const commands[] = { &cmd_verify, &cmd_show,
+	&cmd_export, &cmd_follow, &cmd_checkpoint, &cmd_who, &cmd_login };
+
+enum { COMMON_HELP, COMMON_VERSION, N_COMMON };
+static const struct opt_spec common[N_COMMON] = {
+	{ "help", 'h', OPT_FLAG, NULL, "this text" },
+	{ "version", 'V', OPT_FLAG, NULL, "the version" },
+};
+
+static void
+print_options(const struct opt_spec *opts, size_t n)
+{
+	char left[64], letter[8];
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		letter[0] = '\0';
+		if (opts[i].letter)
+			snprintf(letter, sizeof(letter), "-%c,",
+			    opts[i].letter);
+		snprintf(left, sizeof(left), "%-3s --%s%s%s", letter,
+		    opts[i].name, opts[i].arg ? " " : "",
+		    opts[i].arg ? opts[i].arg : "");
+		printf("  %-22s  %s\n", left, opts[i].help);
+	}
+}
+
+static void
+print_help(void)
+{
+	size_t i;
+
+	printf("usage: tokenbrokerctl audit COMMAND [OPTION...] "
+	    "[ARGUMENT...]\n\n");
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		printf("  %-10s  %s\n", commands[i]->name,
+		    commands[i]->summary);
+	printf("\n");
+	print_options(common, N_COMMON);
+	printf("\n'tokenbrokerctl audit COMMAND --help' says more; so do "
+	    "tokenbrokerctl(1) and\ntokenbroker-audit(5).\n");
+}
+
+static void
+print_command_help(const struct tool_command *cmd)
+{
+	printf("usage: tokenbrokerctl audit %s%s%s\n\n%s.\n", cmd->name,
+	    *cmd->synopsis ? " " : "", cmd->synopsis, cmd->summary);
+	if (cmd->help)
+		printf("\n%s\n", cmd->help);
+	printf("\n");
+	print_options(cmd->opts, cmd->n_opts);
+	print_options(common, N_COMMON);
+}
+
+/* Nobody shall take a full disk for success. */
+static int
+flush_output(int status)
+{
+	if ((fflush(stdout) != 0 || ferror(stdout)) && status == TOOL_OK) {
+		fprintf(stderr, "tokenbrokerctl: audit: cannot write to "
+		    "standard output: %s\n", strerror(errno));
+		return TOOL_FAILED;
+	}
+	return status;
+}
+
+static int
+usage_error(const struct tool_command *cmd, const char *text)
+{
+	fprintf(stderr, "tokenbrokerctl: audit %s%s%s; try 'tokenbrokerctl "
+	    "audit %s%s--help'\n", cmd ? cmd->name : "", cmd ? ": " : "",
+	    text, cmd ? cmd->name : "", cmd ? " " : "");
+	return TOOL_USAGE;
+}
+
+static int
+unknown_command(const char *word)
+{
+	const char *words[ARRAY_SIZE(commands) + 1] = { NULL }, *near;
+	char text[160];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		words[i] = commands[i]->name;
+	near = opt_nearest(word, words);
+	if (near)
+		snprintf(text, sizeof(text), "has no command '%.60s'; did "
+		    "you mean '%s'?", word, near);
+	else
+		snprintf(text, sizeof(text), "has no command '%.60s'", word);
+	return usage_error(NULL, text);
+}
+
+static int
+run_command(const struct tool_command *cmd, int argc, char **argv)
+{
+	struct opt_spec specs[OPT_MAX];
+	struct tb_error err = TB_ERROR_INIT;
+	struct opt_result opts;
+	struct tool_args args = { .opt = opts.value + N_COMMON,
+		.arg = opts.arg, .all = &opts };
+
+	memcpy(specs, common, sizeof(common));
+	memcpy(specs + N_COMMON, cmd->opts, cmd->n_opts * sizeof(specs[0]));
+	if (opt_parse(specs, N_COMMON + cmd->n_opts, argc, argv, 2, false,
+	    &opts, &err) < 0)
+		return usage_error(cmd, err.msg);
+	if (opts.value[COMMON_HELP].set) {
+		print_command_help(cmd);
+		return flush_output(TOOL_OK);
+	}
+	if (opts.n_args < cmd->min_args || opts.n_args > cmd->max_args)
+		return usage_error(cmd, opts.n_args < cmd->min_args ?
+		    "too few arguments" : "too many arguments");
+	args.n_args = opts.n_args;
+	tool_set_command(cmd->name);
+	return flush_output(cmd->fn(&args));
+}
+
+int
+main(int argc, char **argv)
+{
+	struct tb_error err = TB_ERROR_INIT;
+	struct opt_result opts;
+	size_t i;
+
+	if (argc > 1 && argv[1][0] != '-') {
+		for (i = 0; i < ARRAY_SIZE(commands); i++)
+			if (strcmp(commands[i]->name, argv[1]) == 0)
+				return run_command(commands[i], argc, argv);
+		return unknown_command(argv[1]);
+	}
+	if (opt_parse(common, N_COMMON, argc, argv, 1, false, &opts, &err) < 0)
+		return usage_error(NULL, err.msg);
+	if (opts.value[COMMON_VERSION].set)
+		printf("tokenbroker-audit %s\n", PACKAGE_VERSION);
+	else if (opts.value[COMMON_HELP].set)
+		print_help();
+	else
+		return usage_error(NULL, "which command?");
+	return flush_output(TOOL_OK);
+}
