@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What is a line of the audit log, what is none and why, and what stands in
- * it; and the filters, which look at nothing else.
+ * it; the filters, which look at nothing else; and the files they come from.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "audit/files.h"
 #include "audit/filter.h"
 #include "audit/reader.h"
 #include "audit/scan.h"
@@ -300,6 +301,72 @@ test_reader(void **state)
 	fclose(f);
 }
 
+/* -------------------------------------------------------------------- files */
+
+static void
+put(const char *dir, const char *name, const char *text)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
+	FILE *f = fopen(path, "we");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static void
+test_files(void **state)
+{
+	static const char *const names[] = {
+		"audit-00000000000000000100.jsonl",
+		"audit-00000000000000000020.jsonl", "audit.jsonl",
+		"audit.jsonl.torn", "audit.jsonl.new", "audit-20.jsonl",
+		"audit-0000000000000000030x.jsonl", "audit.pub" };
+	char dir[] = "/tmp/tb-files-XXXXXX";
+	_cleanup_free_ char *command = NULL, *from = NULL, *to = NULL;
+	struct tb_error err = TB_ERROR_INIT;
+	struct files f;
+	size_t i;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(files_list(&f, dir, &err), -1);
+	assert_non_null(strstr(err.msg, "there is no audit log in"));
+	files_clear(&f);
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		put(dir, names[i], "text\n");
+	assert_int_equal(files_list(&f, dir, &err), 0);
+	assert_int_equal(f.n, 3);
+	assert_int_equal(f.file[0].last_seq, 20);
+	assert_int_equal(f.file[1].last_seq, 100);
+	assert_int_equal(f.file[2].last_seq, 0);
+	assert_true(f.has_current);
+	assert_int_equal(f.torn_bytes, 5);
+	assert_true(files_open(&f, 2, &err) >= 0);
+	files_clear(&f);
+	/* in the middle of a rotation one file has two names: read it once,
+	 * as the older one, whose name says where it ends */
+	from = xasprintf("%s/audit.jsonl", dir);
+	to = xasprintf("%s/audit-00000000000000000120.jsonl", dir);
+	assert_int_equal(link(from, to), 0);
+	assert_int_equal(files_list(&f, dir, &err), 0);
+	assert_int_equal(f.n, 3);
+	assert_int_equal(f.file[2].last_seq, 120);
+	assert_true(f.has_current);
+	files_clear(&f);
+	unlink(from);
+	assert_int_equal(files_list(&f, dir, &err), 0);
+	assert_false(f.has_current);
+	files_clear(&f);
+	command = xasprintf("rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(files_list(&f, dir, &err), -1);
+	assert_non_null(strstr(err.msg, "No such file"));
+	files_clear(&f);
+	assert_int_equal(files_name_seq("audit-99999999999999999999.jsonl"),
+	    0);
+}
+
 int
 main(void)
 {
@@ -312,6 +379,7 @@ main(void)
 		cmocka_unit_test(test_filter),
 		cmocka_unit_test(test_times_and_users),
 		cmocka_unit_test(test_reader),
+		cmocka_unit_test(test_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
