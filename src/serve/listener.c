@@ -92,7 +92,7 @@ listener_bind(const char *path, mode_t mode, struct tb_error *err)
 	struct sockaddr_un sun;
 	_cleanup_close_ int fd = -1;
 	mode_t old;
-	int r;
+	int r, on = 1;
 
 	if (!fill_address(&sun, path))
 		return tb_error_set(err, TB_E_CONFIG, "%s is too long for a "
@@ -107,7 +107,11 @@ listener_bind(const char *path, mode_t mode, struct tb_error *err)
 	old = umask(0777 & ~mode);
 	r = bind(fd, (const struct sockaddr *)&sun, sizeof(sun));
 	umask(old);
-	if (r < 0 || listen(fd, BACKLOG) < 0)
+	/* before anybody can connect: a connection has it from the listener as
+	 * that was when it was made (Linux 6.16), and one that has it not is
+	 * taken for a stranger's */
+	if (r < 0 || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on,
+	    sizeof(on)) < 0 || listen(fd, BACKLOG) < 0)
 		return tb_error_errno(err, TB_E_IO, errno,
 		    "cannot listen on %s", path);
 	r = fd;

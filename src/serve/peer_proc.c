@@ -71,7 +71,8 @@ peer_proc_is_alive(int pidfd)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
-	return poll(&p, 1, 0) == 0;
+	/* a signal to us says nothing about the peer */
+	return TEMP_FAILURE_RETRY(poll(&p, 1, 0)) == 0;
 }
 
 uint64_t

@@ -329,7 +329,7 @@ has_hung_up(const struct session *s)
 {
 	struct pollfd p = { .fd = s->fd };
 
-	return poll(&p, 1, 0) != 0;
+	return TEMP_FAILURE_RETRY(poll(&p, 1, 0)) != 0;
 }
 
 /* The client has closed its side. One that only said that it will not send

@@ -95,7 +95,8 @@ binds_its_sockets(void **state)
 	char path[128];
 	struct stat st;
 	struct tb_error err = TB_ERROR_INIT;
-	int fd;
+	socklen_t len = sizeof(int);
+	int fd, on = 0;
 
 	snprintf(path, sizeof(path), "%s/api.sock", w->dir);
 	assert_int_equal(stat(path, &st), 0);
@@ -117,6 +118,10 @@ binds_its_sockets(void **state)
 	assert_int_equal(stat(path, &st), 0);
 	fd = listener_bind(path, 0666, &err);
 	assert_true(fd >= 0);
+	/* who connects in this moment is known, too */
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, &len),
+	    0);
+	assert_int_equal(on, 1);
 	close(fd);
 	unlink(path);
 	fd = open(path, O_CREAT | O_WRONLY, 0600);
