@@ -195,7 +195,11 @@ logout_on_grant_revoked(void *arg, const struct tb_error *err)
 	struct broker_job *j = arg;
 	json_t *detail = job_counts(j);
 
+	const struct login *l = broker_login(j->broker, j->login);
+
 	json_object_set_new(detail, "grant_revoked", json_boolean(!err));
+	if (l && login_is_forgetting(l))
+		json_object_set_new(detail, "on_disk", json_false());
 	if (err)
 		status_str(detail, "grant_error", err->msg);
 	job_end(j, detail, NULL);

@@ -270,22 +270,69 @@ login_may_send(struct login *l)
 	return login_is_bound(l) && login_origins_hold(l);
 }
 
+/* The logout has ended, on disk or not yet. */
+static void
+login_tell_revoked(struct login *l)
+{
+	login_revoked_fn *fn = STEAL(l->revoked);
+
+	if (l->state == LOGIN_REVOKING)
+		login_enter(l, LOGIN_EMPTY);
+	if (fn)
+		fn(l->revoked_arg, l->handed_back.code ? &l->handed_back :
+		    NULL);
+}
+
+/* Until this record is durable a restart would bring the grant back, and
+ * nobody would know that it was logged out. So it is written until it is. */
+static void
+login_on_forgotten(void *arg, const struct tb_error *err)
+{
+	struct login *l = arg;
+
+	l->saving = NULL;
+	if (!err) {
+		if (l->unsaved)
+			log_info("login", "%s: the logout is on disk now",
+			    login_name(l));
+		l->forgetting = l->unsaved = false;
+		login_tell_revoked(l);
+		login_answer_soon(l); /* a reload may wait */
+		return;
+	}
+	if (!l->unsaved)
+		log_error("login", "%s: logged out, but that cannot be written "
+		    "down: %s; tried again by itself. Until then a restart "
+		    "would bring the login back", login_name(l), err->msg);
+	l->unsaved = true;
+	loop_timer_set(&l->save_again, LOGIN_SAVE_AGAIN_MS);
+	login_tell_revoked(l);
+}
+
+bool
+login_is_forgetting(const struct login *l)
+{
+	return l->forgetting;
+}
+
+void
+login_forget_again(struct login *l)
+{
+	l->saving = login_save(l, login_on_forgotten, l);
+}
+
 static void
 login_on_revoked(void *arg, const struct tb_error *err)
 {
 	struct login *l = arg;
-	login_revoked_fn *fn = l->revoked;
 
 	l->leaving = false;
 	l->revoke = NULL;
-	l->revoked = NULL;
+	l->handed_back = err ? *err : (struct tb_error)TB_ERROR_INIT;
 	grant_forget_tokens(&l->grant);
 	str_set(&l->grant.human_needed, NULL);
-	login_save(l, NULL, NULL);
-	login_enter(l, LOGIN_EMPTY);
-	login_answer_soon(l); /* a reload may wait */
-	if (fn)
-		fn(l->revoked_arg, err);
+	l->forgetting = true;
+	login_forget_again(l);
 }
 
 static void

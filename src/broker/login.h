@@ -94,4 +94,7 @@ bool login_is_leaving(const struct login *l);
 typedef void login_revoked_fn(void *arg, const struct tb_error *err);
 void login_revoke(struct login *l, login_revoked_fn *fn, void *arg);
 
+/* Logged out, and that is not on disk yet: a restart would undo it. */
+bool login_is_forgetting(const struct login *l);
+
 json_t *login_status(const struct login *l);

@@ -176,7 +176,7 @@ attempt_on_saved(void *arg, const struct tb_error *err)
 		attempt_fail(w, &why);
 		return;
 	}
-	l->unsaved = false;
+	l->unsaved = l->forgetting = false;
 	/* the one before is of no use to anybody now; back to who gave it */
 	if (login_may_send(l)) {
 		secret_move(&w->fresh.refresh_token, &l->grant.refresh_token);

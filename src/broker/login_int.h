@@ -65,12 +65,18 @@ struct login {
 
 	/* handing back */
 	bool leaving;
+	bool forgetting; /* the record without the grant is not durable yet */
+	struct tb_error handed_back; /* how the provider took it; TB_OK: well */
 	struct revoke *revoke;
 	login_revoked_fn *revoked;
 	void *revoked_arg;
 };
 
+#define LOGIN_SAVE_AGAIN_MS 1000
+
 /* login.c */
+/* Writes, again, that there is no grant any more. */
+void login_forget_again(struct login *l);
 void login_enter(struct login *l, enum login_state state);
 /* May the grant be sent where the configuration points? (promise P9) */
 bool login_may_send(struct login *l);

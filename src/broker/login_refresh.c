@@ -36,7 +36,6 @@
 #define MAX_REDEMPTIONS 2
 /* Whatever ate the answer of the first should be over before the second. */
 #define UNRESOLVED_WAIT_MS 10000
-#define SAVE_AGAIN_MS 1000
 
 static void login_begin_refresh(struct login *l);
 static void login_write_ahead(struct login *l);
@@ -380,7 +379,7 @@ login_on_saved(void *arg, const struct tb_error *err)
 			log_error("login", "%s: the rotated refresh token "
 			    "cannot be stored: %s", login_name(l), err->msg);
 		l->unsaved = true;
-		loop_timer_set(&l->save_again, SAVE_AGAIN_MS);
+		loop_timer_set(&l->save_again, LOGIN_SAVE_AGAIN_MS);
 		return;
 	}
 	l->unsaved = false;
@@ -408,7 +407,10 @@ login_on_save_again(void *arg)
 {
 	struct login *l = arg;
 
-	l->saving = login_save(l, login_on_saved, l);
+	if (l->forgetting)
+		login_forget_again(l);
+	else
+		l->saving = login_save(l, login_on_saved, l);
 }
 
 static void

@@ -110,6 +110,13 @@ do_logout(struct ctl *ctl, const struct args *args)
 		    "there", why);
 		e = CTL_FAILED;
 	}
+	if (jval_is_false(answer, "on_disk")) {
+		ctl_complain(ctl, "the logout cannot be written to the disk "
+		    "yet, which is tried again by itself: do not restart the "
+		    "daemon before, or the login comes back; see "
+		    "'tokenbrokerctl health'");
+		e = CTL_FAILED;
+	}
 	return e;
 }
 
