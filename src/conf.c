@@ -113,6 +113,7 @@ conf_free(struct conf *c)
 	free(c->log_level);
 	free(c->ca_file);
 	free(c->proxy);
+	free(c->metrics_file);
 	free(c);
 }
 

@@ -38,6 +38,8 @@ struct conf {
 	unsigned max_connections, max_connections_per_uid;
 	unsigned mints_per_hour; /* over all tokens */
 	char *ca_file, *proxy;
+	char *metrics_file; /* NULL: none */
+	int64_t metrics_interval_ms;
 
 	struct idp_conf **logins;
 	size_t n_logins;

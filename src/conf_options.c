@@ -135,6 +135,10 @@ const struct conf_option conf_options[] = {
 	    "trusted authorities instead of the system's"),
 	BROKER("proxy", CONF_T_TEXT, proxy, NULL, CONF_RESTART, NULL, 0, 0,
 	    "for every outgoing connection"),
+	BROKER("metrics_file", CONF_T_PATH, metrics_file, NULL, 0, NULL, 0, 0,
+	    "numbers for node_exporter or Telegraf"),
+	BROKER("metrics_interval", CONF_T_DURATION, metrics_interval_ms, "15s",
+	    0, NULL, SECOND, HOUR, "how often it is written"),
 
 	LOGIN("preset", CONF_T_WORD, preset, "generic", 0, preset_words, 0, 0,
 	    "defaults of a known provider"),

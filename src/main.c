@@ -253,19 +253,9 @@ static void
 app_on_status(void *arg)
 {
 	struct app *a = arg;
-	json_t *tokens _cleanup_json_ = broker_status_tokens(a->broker);
-	json_t *logins _cleanup_json_ = broker_status_logins(a->broker);
-	json_t *item;
-	size_t i, ready = 0, human = 0;
+	char *line _cleanup_free_ = broker_status_line(a->broker);
 
-	json_array_foreach(tokens, i, item)
-		ready += json_object_get(item, "generation") != NULL;
-	json_array_foreach(logins, i, item)
-		human += streq(json_string_value(json_object_get(item,
-		    "state")), "human_needed");
-	sysd_notify("STATUS=%zu of %zu tokens ready%s", ready,
-	    json_array_size(tokens), human ? "; a human is needed "
-	    "(tokenbrokerctl status)" : "");
+	sysd_notify("STATUS=%s", line);
 	loop_timer_set(&a->status, STATUS_MS);
 }
 
@@ -318,6 +308,8 @@ app_start_doors(struct app *a, struct tb_error *err)
 		.loop = a->loop,
 		.broker = a->broker,
 		.audit = a->audit,
+		.writer = a->writer,
+		.version = PACKAGE_VERSION,
 		.reload = app_reload,
 		.reload_arg = a,
 	};

@@ -43,6 +43,19 @@ int broker_reconfigure(struct broker *b, const struct conf *conf,
 /* ------------------------------------------------------------- releases */
 
 /* A token's newest ready generation, borrowed for the call. */
+enum broker_outcome {
+	BROKER_SENT,
+	BROKER_WITHHELD,    /* authorised, and did not leave */
+	BROKER_UNAVAILABLE, /* allowed, and there was nothing to give */
+	BROKER_NOT_MODIFIED,
+	BROKER_N_OUTCOMES,
+};
+#define BROKER_DOORS 3
+/* How often, by door (counts_index) and outcome. */
+struct broker_releases {
+	uint64_t n[BROKER_DOORS][BROKER_N_OUTCOMES];
+};
+
 struct broker_view {
 	const char *name;
 	const struct secret *value;
@@ -51,8 +64,13 @@ struct broker_view {
 	const char *fingerprint; /* keyed */
 	const char *backend, *login, *human; /* login, human may be NULL */
 	int64_t expires_at;      /* epoch seconds */
+	struct broker_releases *releases; /* the token's, to be counted up */
 	uint64_t serial; /* changes whenever any of the above does: render key */
 };
+
+/* Off the hot path, by name; one that is not configured is not counted. */
+void broker_count_release(struct broker *b, const char *name, unsigned door,
+    enum broker_outcome outcome);
 
 bool broker_has_token(const struct broker *b, const char *name);
 /* Seconds: more than this as min_valid can never be promised. */
@@ -146,6 +164,15 @@ struct broker_job *broker_import(struct broker *b, const char *token,
 /* Looks at what the services list, that of one backend or (NULL) all. */
 struct broker_job *broker_reconcile(struct broker *b, const char *backend,
     broker_done_fn *done, void *arg);
+
+struct openmetrics;
+/* Families of logins, tokens, services and the disk. */
+void broker_metrics(struct broker *b, struct openmetrics *m);
+/* 0 when what is asked for could be recorded, and so released; err says why
+ * not. Cheap. */
+int broker_health(struct broker *b, struct tb_error *err);
+/* One line for systemctl status; owned by the caller. */
+char *broker_status_line(struct broker *b);
 
 /* Everything an auditor may see; no values. Owned by the caller. */
 json_t *broker_status_logins(struct broker *b);

@@ -484,6 +484,7 @@ broker_status(struct broker *b)
 	json_object_set_new(o, "disk", broker_status_disk(b));
 	json_object_set_new(o, "logins", broker_status_logins(b));
 	json_object_set_new(o, "tokens", broker_status_tokens(b));
+	broker_add_summary(b, o);
 	json_object_set_new(o, "jobs", broker_status_jobs(b));
 	status_str(o, "installation", b->installation.id);
 	json_object_set_new(o, "reconcile", broker_status_reconciles(b));

@@ -96,3 +96,9 @@ void broker_payer_changed(struct broker *b);
 /* NULL: not configured, or it cannot list. */
 struct reconcile *broker_reconcile_find(struct broker *b, const char *backend);
 json_t *broker_status_reconciles(struct broker *b);
+
+/* broker_summary.c */
+/* The least of all tokens that somebody uses, and (token may be NULL) whose it
+ * is; -1: there is none. */
+int64_t broker_outage_budget_s(struct broker *b, const char **token);
+void broker_add_summary(struct broker *b, json_t *o);

@@ -398,6 +398,31 @@ login_revoke(struct login *l, login_revoked_fn *fn, void *arg)
 	    DISCOVER_ENDPOINTS, login_on_revoke_discovered, l);
 }
 
+/* As far as the provider has said it: without a refresh token the end of the
+ * access token, else that of the refresh token, which each renewal may put
+ * off. */
+static int64_t
+login_human_needed_at(const struct login *l)
+{
+	const struct grant *g = &l->grant;
+
+	if (!login_is_usable(l))
+		return now_real_s();
+	return secret_is_empty(&g->refresh_token) ? g->access_expires_at :
+	    g->refresh_expires_at;
+}
+
+void
+login_get_numbers(const struct login *l, struct login_numbers *out)
+{
+	*out = (struct login_numbers){
+		.human_needed = !login_is_usable(l),
+		.human_needed_at = login_human_needed_at(l),
+		.refreshes = l->n_refreshes,
+		.refresh_failures = l->n_refresh_failures,
+	};
+}
+
 json_t *
 login_status(const struct login *l)
 {
@@ -418,6 +443,7 @@ login_status(const struct login *l)
 		    json_boolean(!secret_is_empty(&g->refresh_token)));
 	}
 	status_str(o, "human_needed", g->human_needed);
+	status_time(o, "human_needed_at", login_human_needed_at(l));
 	if (l->last_error.code) {
 		status_str(o, "last_error", l->last_error.msg);
 		status_time(o, "last_error_at", l->last_error_at);

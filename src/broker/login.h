@@ -94,6 +94,12 @@ bool login_is_leaving(const struct login *l);
 typedef void login_revoked_fn(void *arg, const struct tb_error *err);
 void login_revoke(struct login *l, login_revoked_fn *fn, void *arg);
 
+struct login_numbers {
+	bool human_needed;       /* now */
+	int64_t human_needed_at; /* now, then, or 0: not known */
+	uint64_t refreshes, refresh_failures;
+};
+void login_get_numbers(const struct login *l, struct login_numbers *out);
 /* Logged out, and that is not on disk yet: a restart would undo it. */
 bool login_is_forgetting(const struct login *l);
 

@@ -56,7 +56,7 @@ struct login {
 	int64_t not_before_ms; /* boot time: no attempt earlier */
 	struct tb_error last_error;
 	int64_t last_error_at;
-	uint64_t n_refreshes;
+	uint64_t n_refreshes, n_refresh_failures;
 
 	/* a human logging in */
 	struct broker_login_watch *attempt;

@@ -468,6 +468,7 @@ login_retry_later(struct login *l, const struct tb_error *err)
 	l->last_error_at = now_real_s();
 	l->last_error.retry_after_ms = delay;
 	l->not_before_ms = now_boot_ms() + delay;
+	l->n_refresh_failures++;
 	log_warn("login", "%s: refresh failed (%s), not before %" PRId64 " ms",
 	    login_name(l), err->msg, delay);
 	login_audit(l, AUDIT_REFRESH_FAILED, tb_error_name(err->code));
@@ -484,6 +485,7 @@ login_refresh_failed(struct login *l, const struct tb_error *err)
 {
 	switch (err->code) {
 	case TB_E_LOGIN:
+		l->n_refresh_failures++;
 		grant_forget_tokens(&l->grant);
 		login_need_human(l, "the provider refused the refresh token");
 		return;

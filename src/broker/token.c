@@ -317,6 +317,19 @@ token_may_renew(const struct token *t)
 	return !t->parked && !(caps & BACKEND_NO_MINT);
 }
 
+int64_t
+token_renews_at(const struct token *t)
+{
+	return t->current && token_may_renew(t) ?
+	    token_renew_at(t, t->current) : 0;
+}
+
+struct broker_releases *
+token_releases(struct token *t)
+{
+	return &t->releases;
+}
+
 /* Is the current generation to be replaced now? */
 static bool
 token_renewal_is_due(const struct token *t)
@@ -404,6 +417,8 @@ token_choose_current(struct token *t)
 		}
 	}
 	if (best != t->current) {
+		t->asked_before = t->asked_min_valid;
+		t->asked_min_valid = 0;
 		t->current = best;
 		t->serial = broker_serial(t->env.broker);
 		t->used = false;
@@ -512,10 +527,9 @@ token_status(const struct token *t)
 	if (t->current) {
 		status_int(o, "generation", (int64_t)t->current->number);
 		status_time(o, "expires_at", t->current->expires_at);
-		if (token_may_renew(t))
-			status_time(o, "renew_at", token_renew_at(t,
-			    t->current));
+		status_time(o, "renew_at", token_renews_at(t));
 	}
+	status_int(o, "outage_budget_seconds", token_outage_budget_s(t));
 	TAILQ_FOREACH(g, &t->gens, link)
 		json_array_append_new(gens, generation_status(g));
 	json_object_set_new(o, "generations", gens);

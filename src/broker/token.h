@@ -92,4 +92,23 @@ bool token_was_listed(struct token *t, uint64_t generation, bool listed,
     int64_t began_ms);
 unsigned token_count_missing(const struct token *t);
 
+/* What becomes of mints and revocations. */
+struct token_counts {
+	uint64_t made, not_made, uncertain;
+	uint64_t revoked, not_revoked, forgotten;
+};
+struct token_numbers {
+	const char *name;
+	const struct broker_releases *releases;
+	struct token_counts counts;
+	int64_t expires_at, renew_at; /* 0: no value; not renewed */
+	int64_t outage_budget_s;
+	unsigned settling, unsettled, missing;
+};
+void token_get_numbers(const struct token *t, struct token_numbers *out);
+int64_t token_outage_budget_s(const struct token *t);
+/* It has a value, or somebody asked for it since the start. */
+bool token_has_clients(const struct token *t);
+struct broker_releases *token_releases(struct token *t);
+
 json_t *token_status(const struct token *t);

@@ -93,6 +93,13 @@ struct token {
 	struct revokings revokings;
 	struct revoke_batches batches;
 	uint64_t n_mints, n_failures;
+
+	struct broker_releases releases;
+	struct token_counts counts;
+	bool asked; /* by anybody, since the start */
+	/* the longest min_valid asked for while this value is current, and
+	 * while the one before it was */
+	int64_t asked_min_valid, asked_before;
 };
 
 /* token.c */
@@ -108,6 +115,8 @@ void token_audit_generation(struct token *t, const struct generation *g,
     int event, const char *reason);
 struct login *token_login(const struct token *t);
 int64_t token_renew_at(const struct token *t, const struct generation *g);
+/* Of the current one; 0: it is not renewed. */
+int64_t token_renews_at(const struct token *t);
 int64_t token_renew_in_s(const struct token *t, const struct generation *g);
 
 /* token_wait.c */

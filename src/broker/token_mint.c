@@ -119,6 +119,12 @@ token_on_minted(void *arg, struct mint_result *r, struct intent **open,
 	const struct conf *conf = mint_conf(t->mint, &tc);
 
 	t->mint = NULL;
+	if (uncertain)
+		t->counts.uncertain++;
+	else if (err)
+		t->counts.not_made++;
+	else
+		t->counts.made++;
 	if (err) {
 		if (*open)
 			token_settle(t, STEAL(*open), conf, tc);

@@ -79,6 +79,10 @@ revoking_on_done(void *arg, struct backend_run *run,
 	(void)run;
 	r->op = NULL;
 	r->batch = NULL;
+	if (err)
+		t->counts.not_revoked++;
+	else
+		t->counts.revoked++;
 	if (!err) {
 		log_info("token", "%s: generation %" PRIu64 " is revoked",
 		    t->tc->name, r->generation->number);
@@ -176,6 +180,7 @@ token_revoke_one(struct token *t, struct generation *g, const char *why,
 	r = token_add_revoking(t, g);
 	if (!token_can_revoke(t, g)) {
 		b->local_only++;
+		t->counts.forgotten++;
 		revoking_end(r, "forgotten: this backend cannot revoke");
 		return;
 	}

@@ -15,7 +15,7 @@
 #define WORTH_WAITING_MS 15000
 
 static void
-token_fill_view(const struct token *t, struct broker_view *view)
+token_fill_view(struct token *t, struct broker_view *view)
 {
 	const struct generation *g = t->current;
 
@@ -28,6 +28,7 @@ token_fill_view(const struct token *t, struct broker_view *view)
 	view->login = g->login;
 	view->human = g->human;
 	view->expires_at = g->expires_at;
+	view->releases = &t->releases;
 	view->serial = t->serial;
 }
 
@@ -49,6 +50,9 @@ token_get(struct token *t, int64_t min_valid_s, struct broker_view *view)
 	int64_t now = now_real_s();
 	bool by_wall;
 
+	t->asked = true;
+	if (min_valid_s > t->asked_min_valid)
+		t->asked_min_valid = min_valid_s;
 	if (!t->current || t->withheld)
 		return false;
 	by_wall = t->current->expires_at - now > min_valid_s;
@@ -189,6 +193,7 @@ token_add_waiter(struct token *t, uint64_t newer_than, int64_t min_valid_s,
 {
 	struct broker_waiter *w = xnew(struct broker_waiter);
 
+	t->asked = true;
 	w->token = t;
 	w->newer_than = newer_than;
 	w->min_valid_s = min_valid_s;

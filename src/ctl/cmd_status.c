@@ -105,6 +105,38 @@ add_daemon(struct screen *s, const struct json_t *o)
 		    quarantined == 1 ? "" : "s");
 }
 
+/* How long the outside may be away, and when a human is needed: a line
+ * each. */
+static void
+add_outlook(struct screen *s, const struct json_t *o)
+{
+	const struct json_t *budget = jval_get(o, "outage_budget");
+	const struct json_t *human = jval_get(o, "human_needed");
+	const char *token = jval_str(budget, "token");
+	const char *login = jval_str(human, "login");
+	int64_t left = jval_int(budget, "seconds", 0);
+	int64_t at = jval_time(human, "at");
+	char buf[PHRASE_SIZE];
+
+	if (token) {
+		strbuf_addf(&s->out, "outage budget: %s%s%s (token ",
+		    term_on(&s->term, left ? TERM_PLAIN : TERM_RED),
+		    left ? phrase_left(left, buf, sizeof(buf)) : "none",
+		    term_off(&s->term));
+		term_add_clean(&s->out, token, s->term.utf8);
+		strbuf_adds(&s->out, ")\n");
+	}
+	if (login && at) {
+		strbuf_addf(&s->out, "human needed: %s (login ",
+		    at <= s->now ? "now" : phrase_when(at - s->now, buf,
+		    sizeof(buf)));
+		term_add_clean(&s->out, login, s->term.utf8);
+		strbuf_adds(&s->out, ")\n");
+	} else if (token) {
+		strbuf_adds(&s->out, "human needed: not known\n");
+	}
+}
+
 /* --------------------------------------------------------------- logins */
 
 /* When a human has to act: "now", "in 29d", or what can be said. */
@@ -335,6 +367,7 @@ do_status(struct ctl *ctl, const struct args *args)
 		return ctl_fail(ctl, &err);
 	term_init(&s.term, STDOUT_FILENO);
 	add_daemon(&s, o);
+	add_outlook(&s, o);
 	add_logins(&s, o);
 	add_tokens(&s, o);
 	add_reconciles(&s, o);

@@ -193,3 +193,9 @@ http_free(struct http *http)
 	free(http);
 	curl_global_cleanup();
 }
+
+void
+http_get_stats(const struct http *http, struct http_stats *out)
+{
+	*out = http->stats;
+}

@@ -83,9 +83,20 @@ struct http_reply {
 typedef void http_done_fn(void *arg, struct http_reply *reply,
     const struct tb_error *err);
 
+/* How calls ended: by the status of the reply, or without one. */
+enum http_result {
+	HTTP_RESULT_2XX, HTTP_RESULT_3XX, HTTP_RESULT_4XX, HTTP_RESULT_5XX,
+	HTTP_RESULT_LOST, HTTP_N_RESULTS,
+};
+struct http_stats {
+	uint64_t results[HTTP_N_RESULTS];
+};
+
 struct http *http_new(struct loop *loop, const struct http_env *env,
     struct tb_error *err);
 void http_free(struct http *http); /* no call may live; NULL is fine */
+
+void http_get_stats(const struct http *http, struct http_stats *out);
 
 void http_request_header(struct http_request *req, const char *name,
     const char *value);

@@ -282,9 +282,22 @@ http_call_ended(struct http_call *call, CURLcode code)
 	call_finish(call);
 }
 
+static enum http_result
+result_of(const struct http_call *call)
+{
+	if (call->err.code != TB_OK)
+		return HTTP_RESULT_LOST;
+	if (call->reply.status < 300)
+		return HTTP_RESULT_2XX;
+	if (call->reply.status < 400)
+		return HTTP_RESULT_3XX;
+	return call->reply.status < 500 ? HTTP_RESULT_4XX : HTTP_RESULT_5XX;
+}
+
 void
 http_call_deliver(struct http_call *call)
 {
+	call->http->stats.results[result_of(call)]++;
 	call_unlink(call);
 	call->is_delivering = true;
 	if (call->err.code == TB_OK)

@@ -21,6 +21,7 @@ struct http {
 	/* Ended and not yet told; those of the turn that tells. */
 	struct http_call *finished, *delivering;
 	size_t n_calls;
+	struct http_stats stats;
 	char *ca_file, *proxy, *user_agent;
 };
 

@@ -179,6 +179,9 @@ token_add_refresh(const struct token_job *job, json_t *out)
 	token->grant = job->grant;
 	token->created_by = job->grant->user;
 	json_object_set_new(out, "refresh_token", json_string(value));
+	/* not of a standard, but Keycloak says it, too */
+	json_object_set_new(out, "refresh_expires_in",
+	    json_integer(job->world->options.refresh_ttl));
 }
 
 /* Everything but the refresh token. */

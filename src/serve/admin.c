@@ -4,12 +4,15 @@
  */
 #include "serve/admin.h"
 
+#include "base/openmetrics.h"
 #include "base/tb_error.h"
 #include "base/util.h"
 #include "broker/broker.h"
 #include "conf.h"
 #include "lib/jsonx.h"
 #include "serve/admin_int.h"
+#include "serve/health.h"
+#include "serve/metrics.h"
 #include "serve/serve_int.h"
 #include "serve/session.h"
 #include "state/audit.h"
@@ -73,26 +76,20 @@ admin_has_backend(struct session *s, const char *name)
 
 /* ------------------------------------------------------------------- looks */
 
-/* Well means: what is asked for could be recorded, so it could be released. */
 static void
 admin_health(struct session *s, const struct request *rq)
 {
-	json_t *status _cleanup_json_ =
-	    broker_status(session_serve(s)->broker);
-	const json_t *disk = json_object_get(status, "disk");
-	const char *error = json_string_value(json_object_get(disk, "error"));
-	json_t *o;
+	health_answer(s, rq, true);
+}
 
-	if (session_serve(s)->stopping) {
-		session_refuse(s, PROBLEM_STOPPING, "the broker is stopping");
-	} else if (!json_is_true(json_object_get(disk, "ok"))) {
-		session_refuse(s, PROBLEM_DISK, error ? error :
-		    "nothing can be written");
-	} else {
-		o = json_object();
-		json_object_set_new(o, "ok", json_true());
-		session_reply_json(s, 200, o);
-	}
+static void
+admin_metrics(struct session *s, const struct request *rq)
+{
+	struct strbuf text _cleanup_(strbuf_clear) = STRBUF_INIT;
+
+	metrics_text(session_serve(s), false, &text);
+	session_reply(s, 200, "Content-Type: " OPENMETRICS_CONTENT_TYPE
+	    "\r\n", text.s, text.len);
 }
 
 static void
@@ -145,6 +142,8 @@ admin_reload(struct session *s, const struct request *rq)
 
 static const struct route admin_routes[] = {
 	{ HTTP1_GET, "health", ROUTE_AUDITOR, ROUTE_NO_BODY, admin_health,
+	    { "live" } },
+	{ HTTP1_GET, "metrics", ROUTE_AUDITOR, ROUTE_NO_BODY, admin_metrics,
 	    { NULL } },
 	{ HTTP1_GET, "status", ROUTE_AUDITOR, ROUTE_NO_BODY, admin_status,
 	    { NULL } },

@@ -10,6 +10,7 @@
 #include "base/util.h"
 #include "broker/broker.h"
 #include "lib/jsonx.h"
+#include "serve/health.h"
 #include "serve/release.h"
 #include "serve/self.h"
 #include "serve/serve_int.h"
@@ -216,7 +217,15 @@ api_self(struct session *s, const struct request *rq)
 	session_reply_json(s, 200, o);
 }
 
+static void
+api_health(struct session *s, const struct request *rq)
+{
+	health_answer(s, rq, false);
+}
+
 static const struct route api_routes[] = {
+	{ HTTP1_GET, "health", ROUTE_ANYBODY, ROUTE_NO_BODY, api_health,
+	    { "live" } },
 	{ HTTP1_GET, "tokens/{name}", ROUTE_ANYBODY, ROUTE_NO_BODY,
 	    api_get_token, { "min_valid" } },
 	{ HTTP1_GET, "tokens", ROUTE_ANYBODY, ROUTE_NO_BODY, api_list_tokens,

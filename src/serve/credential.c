@@ -179,6 +179,7 @@ refuse_claim(struct session *s, const struct credname *name, const char *why)
 		.request_id = session_request_id(s, id),
 	};
 
+	counts_door(&serve->counts, ACL_DOOR_CREDENTIAL)->denied++;
 	audit_denied(serve->audit, &rec);
 	if (peer->uid != 0)
 		denylog_line(serve->denylog, LOG, peer, NULL, why, NULL,

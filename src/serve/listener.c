@@ -155,6 +155,7 @@ refuse(struct listener *l, int fd, const char *detail)
 	struct problem p = { .code = PROBLEM_LIMIT, .detail = detail };
 	char line[HTTP1_STATUS_LINE_MAX], sink[4096], id[17];
 
+	counts_door(&l->serve->counts, l->door->id)->refused++;
 	if (l->door->ops) {
 		l->door->ops->turn_away(l->serve, fd, detail);
 		return;

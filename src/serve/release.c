@@ -33,6 +33,7 @@
 
 struct release {
 	struct session_op op;
+	struct serve *serve;
 	struct loop_timer timer;
 	struct broker_waiter *waiter; /* the broker has no value yet */
 	struct writer_item *item;     /* the record is on its way to the disk */
@@ -78,8 +79,8 @@ release_new(struct session *s, const struct release_ask *ask)
 	r->known = ask->known;
 	r->as_text = ask->as_text;
 	r->delivery = ask->delivery;
-	loop_timer_init(&r->timer, session_serve(s)->loop, release_on_timer,
-	    r);
+	r->serve = session_serve(s);
+	loop_timer_init(&r->timer, r->serve->loop, release_on_timer, r);
 	return r;
 }
 
@@ -89,6 +90,8 @@ release_end(struct release *r)
 {
 	struct session *s = r->op.session ? session_end(&r->op) : NULL;
 
+	if (r->watches)
+		r->serve->counts.watches--;
 	broker_wait_cancel(&r->waiter);
 	writer_forget(&r->item);
 	loop_timer_stop(&r->timer);
@@ -122,6 +125,21 @@ record_of(struct session *s, const char *id, const struct acl_verdict *v,
 	};
 }
 
+static void
+count(struct session *s, const char *token, enum broker_outcome outcome)
+{
+	broker_count_release(session_serve(s)->broker, token,
+	    counts_index(session_door(s)->id), outcome);
+}
+
+/* On the hot path: without a look-up by name. */
+static void
+count_now(struct session *s, const struct broker_view *view,
+    enum broker_outcome outcome)
+{
+	view->releases->n[counts_index(session_door(s)->id)][outcome]++;
+}
+
 /* What was authorised did not leave after all. */
 static void
 note_withheld(struct session *s, const char *token, uint64_t generation,
@@ -138,6 +156,7 @@ note_withheld(struct session *s, const char *token, uint64_t generation,
 		.reason = reason,
 	};
 
+	count(s, token, BROKER_WITHHELD);
 	audit_note(session_serve(s)->audit, &rec);
 }
 
@@ -158,6 +177,7 @@ release_deny(struct session *s, const char *token,
 		.request_id = session_request_id(s, id),
 	};
 
+	counts_door(&serve->counts, session_door(s)->id)->denied++;
 	audit_denied(serve->audit, &rec);
 	if (session_door(s)->ops) {
 		session_door(s)->ops->deny(s, token, v);
@@ -186,6 +206,7 @@ late_on_drained(void *arg, struct session *s, bool all, bool some)
 		    "client does not read",
 	};
 
+	count(s, late->token, all || some ? BROKER_SENT : BROKER_WITHHELD);
 	audit_note(session_serve(s)->audit, &rec);
 	free(late);
 }
@@ -231,6 +252,8 @@ send_value(struct session *s, const struct broker_view *view, bool as_text,
 
 	if (session_door(s)->ops) {
 		session_door(s)->ops->send(s, view, rec);
+		count_now(s, view, rec->event == AUDIT_SENT ? BROKER_SENT :
+		    BROKER_WITHHELD);
 		note_outcome(serve, rec);
 		session_close(s);
 		return;
@@ -242,11 +265,13 @@ send_value(struct session *s, const struct broker_view *view, bool as_text,
 	switch (session_send(s, reply.iov, reply.n_iov)) {
 	case SESSION_SENT:
 		rec->event = AUDIT_SENT;
+		count_now(s, view, BROKER_SENT);
 		note_outcome(serve, rec);
 		break;
 	case SESSION_NOT_SENT:
 		rec->event = AUDIT_WITHHELD;
 		rec->reason = "client went away";
+		count_now(s, view, BROKER_WITHHELD);
 		note_outcome(serve, rec);
 		break;
 	case SESSION_PARTLY:
@@ -278,6 +303,7 @@ authorise(struct session *s, struct release *r, const struct release_ask *ask,
 	    &over.retry_after_s)) {
 		if (r)
 			release_end(r);
+		count_now(s, view, BROKER_UNAVAILABLE);
 		session_problem(s, &over);
 		return;
 	}
@@ -368,6 +394,10 @@ wait_for_value(struct session *s, const struct release_ask *ask, bool watches)
 	else if (ask->wait_s >= 0)
 		ms = MIN2(ms, ask->wait_s * 1000);
 	session_begin(s, &r->op, &release_type, true);
+	if (watches) {
+		serve->counts.watches++;
+		session_is_watch(s);
+	}
 	loop_timer_set(&r->timer, ms);
 	r->waiter = broker_wait(serve->broker, r->token,
 	    watches ? ask->known : 0, ask->min_valid_s, release_on_value, r);
@@ -395,10 +425,12 @@ release_fail(struct release *r, const struct tb_error *err)
 
 	session_end(&r->op);
 	/* the token was taken out of the configuration meanwhile */
-	if (err->code == TB_E_BADREQ)
+	if (err->code == TB_E_BADREQ) {
 		release_deny(s, r->token, &gone);
-	else
+	} else {
+		count(s, r->token, BROKER_UNAVAILABLE);
 		session_problem(s, &p);
+	}
 	release_end(r);
 }
 
@@ -423,6 +455,7 @@ release_on_value(void *arg, const struct broker_view *view,
 		release_deny(s, r->token, &v);
 		release_end(r);
 	} else if (r->known == view->generation) {
+		count_now(s, view, BROKER_NOT_MODIFIED);
 		session_not_modified(release_end(r), view->generation);
 	} else {
 		authorise(s, r, NULL, &v, view);
@@ -435,8 +468,11 @@ release_give_up(struct release *r, enum problem_code code, const char *detail)
 {
 	bool watches = r->watches;
 	uint64_t known = r->known;
-	struct session *s = release_end(r);
+	struct session *s;
 
+	count(r->op.session, r->token, watches ? BROKER_NOT_MODIFIED :
+	    BROKER_UNAVAILABLE);
+	s = release_end(r);
 	if (watches)
 		session_not_modified(s, known);
 	else
@@ -520,6 +556,7 @@ release_start(struct session *s, const struct release_ask *ask)
 	} else if (ask->wait_s > 0) {
 		wait_for_value(s, ask, true);
 	} else {
+		count_now(s, &view, BROKER_NOT_MODIFIED);
 		session_not_modified(s, view.generation);
 	}
 }

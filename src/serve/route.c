@@ -109,6 +109,7 @@ deny_role(struct session *s, enum route_role role)
 		.request_id = session_request_id(s, id),
 	};
 
+	counts_door(&serve->counts, session_door(s)->id)->denied++;
 	audit_denied(serve->audit, &rec);
 	denylog_line(serve->denylog, rec.door, rec.who, NULL, rec.reason,
 	    NULL, now_boot_ms());

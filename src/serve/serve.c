@@ -20,6 +20,7 @@
 #include "serve/denylog.h"
 #include "serve/filler.h"
 #include "serve/listener.h"
+#include "serve/metrics.h"
 #include "serve/peer.h"
 #include "serve/rate.h"
 #include "serve/render.h"
@@ -159,6 +160,7 @@ serve_reconfigure(struct serve *s, const struct conf *conf)
 	rate_reset(s->rate);
 	render_forget_all(s->render);
 	session_set_hurry(s->sessions, SESSION_RELOADED);
+	metrics_file_reconfigure(s->metrics_file);
 }
 
 /* -------------------------------------------------------------------- life */
@@ -172,6 +174,8 @@ serve_new(const struct serve_env *env, const struct conf *conf,
 	s->loop = env->loop;
 	s->broker = env->broker;
 	s->audit = env->audit;
+	s->writer = env->writer;
+	s->version = env->version;
 	s->reload = env->reload;
 	s->reload_arg = env->reload_arg;
 	serve_use(s, conf);
@@ -181,6 +185,7 @@ serve_new(const struct serve_env *env, const struct conf *conf,
 	s->denylog = denylog_new();
 	s->sessions = session_set_new(s);
 	s->fillers = filler_set_new(env->loop);
+	s->metrics_file = metrics_file_new(s);
 	if (peer_probe(s->peers, err) < 0 || serve_open(s, err) < 0) {
 		serve_free(s);
 		return NULL;
@@ -209,6 +214,7 @@ serve_free(struct serve *s)
 	if (!s)
 		return;
 	serve_close_doors(s);
+	metrics_file_free(s->metrics_file);
 	session_set_free(s->sessions);
 	filler_set_free(s->fillers); /* behind the sessions, which add some */
 	peer_table_free(s->peers);

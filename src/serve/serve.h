@@ -11,6 +11,7 @@ struct conf;
 struct loop;
 struct serve;
 struct tb_error;
+struct writer;
 
 /* Reads the configuration anew; calls serve_reconfigure before it returns 0.
  * On -1 nothing has changed and err names file and line. */
@@ -20,6 +21,8 @@ struct serve_env {
 	struct loop *loop;
 	struct broker *broker;
 	struct audit *audit;
+	struct writer *writer; /* for metrics_file */
+	const char *version;   /* static */
 	serve_reload_fn *reload; /* the admin door's POST reload */
 	void *reload_arg;
 };

@@ -8,11 +8,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "serve/counts.h"
 #include "serve/serve.h"
 
 struct denylog;
 struct filler_set;
 struct listener;
+struct metrics_file;
 struct peer_table;
 struct rate;
 struct render;
@@ -25,6 +27,8 @@ struct serve {
 	struct loop *loop;
 	struct broker *broker;
 	struct audit *audit;
+	struct writer *writer;
+	const char *version;
 	serve_reload_fn *reload;
 	void *reload_arg;
 
@@ -38,6 +42,8 @@ struct serve {
 	struct denylog *denylog;
 	struct session_set *sessions;
 	struct filler_set *fillers;
+	struct metrics_file *metrics_file;
+	struct counts counts;
 	struct listener *listeners[SERVE_DOORS_MAX];
 	size_t n_listeners;
 	bool stopping;

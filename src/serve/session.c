@@ -88,10 +88,11 @@ uid_link(struct session_set *set, uid_t uid)
 }
 
 static void
-count_in(struct session_set *set, uid_t uid)
+count_in(struct session_set *set, const struct door *door, uid_t uid)
 {
 	struct session_uid **link = uid_link(set, uid);
 
+	counts_door(&set->serve->counts, door->id)->connections++;
 	if (!*link) {
 		*link = xnew(struct session_uid);
 		(*link)->uid = uid;
@@ -101,10 +102,11 @@ count_in(struct session_set *set, uid_t uid)
 }
 
 static void
-count_out(struct session_set *set, uid_t uid)
+count_out(struct session_set *set, const struct door *door, uid_t uid)
 {
 	struct session_uid **link = uid_link(set, uid), *u = *link;
 
+	counts_door(&set->serve->counts, door->id)->connections--;
 	set->n--;
 	if (--u->n)
 		return;
@@ -148,7 +150,7 @@ session_start(struct session_set *set, const struct door *door, int fd,
 	s->deadline_ms = now_boot_ms() + phase_ms[SESSION_IDLE];
 	s->minor = 1;
 	TAILQ_INSERT_TAIL(&set->lists[SESSION_IDLE], s, link);
-	count_in(set, peer->who.uid);
+	count_in(set, door, peer->who.uid);
 	if (!loop_timer_is_set(&set->tick))
 		loop_timer_set(&set->tick, TICK_MS);
 	/* most clients have written already: perhaps it is over before the
@@ -173,6 +175,21 @@ session_enter(struct session *s, enum session_phase phase)
 	TAILQ_INSERT_TAIL(&set->lists[phase], s, link);
 }
 
+/* now_ms: a reading of the clock that is at hand, or 0. */
+static void
+count_answer(struct session *s, int64_t now_ms)
+{
+	struct counts_door *d = counts_door(&s->set->serve->counts,
+	    s->door->id);
+	int64_t begun = s->begun_ms;
+
+	s->begun_ms = 0;
+	if (begun == 0)
+		d->took[0]++;
+	else if (begun > 0)
+		counts_took(d, (now_ms ? now_ms : now_boot_ms()) - begun);
+}
+
 void
 session_close(struct session *s)
 {
@@ -183,12 +200,14 @@ session_close(struct session *s)
 		return;
 	session_unwatch(s);
 	session_enter(s, SESSION_CLOSED);
-	if (s->door->ops)
+	if (s->door->ops) {
+		count_answer(s, 0);
 		s->door->ops->end(s, s->fd);
-	else
+	} else {
 		close(s->fd);
+	}
 	s->fd = -1;
-	count_out(s->set, s->peer->who.uid);
+	count_out(s->set, s->door, s->peer->who.uid);
 	loop_task_post(&s->set->reap);
 	session_out_free(s, false);
 	if (op)
@@ -219,7 +238,11 @@ session_answered(struct session *s)
 {
 	if (s->keep_alive) {
 		session_enter(s, SESSION_IDLE);
-	} else if (s->lingers) {
+		count_answer(s, s->deadline_ms - phase_ms[SESSION_IDLE]);
+		return;
+	}
+	count_answer(s, 0);
+	if (s->lingers) {
 		shutdown(s->fd, SHUT_WR);
 		session_enter(s, SESSION_LINGER);
 	} else {
@@ -309,6 +332,15 @@ session_begin(struct session *s, struct session_op *op,
 	op->session = s;
 	s->op = op;
 	session_enter(s, has_own_timer ? SESSION_WAIT : SESSION_BUSY);
+	if (s->begun_ms == 0)
+		s->begun_ms = has_own_timer ? now_boot_ms() :
+		    s->deadline_ms - phase_ms[SESSION_BUSY];
+}
+
+void
+session_is_watch(struct session *s)
+{
+	s->begun_ms = -1;
 }
 
 struct session *

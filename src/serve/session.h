@@ -110,6 +110,8 @@ struct session_op {
 /* has_own_timer: it may take as long as it likes. */
 void session_begin(struct session *s, struct session_op *op,
     const struct session_op_type *type, bool has_own_timer);
+/* It waits for something to happen: its time is not the daemon's. */
+void session_is_watch(struct session *s);
 /* Before its answer; op is no longer known to the session. */
 struct session *session_end(struct session_op *op);
 

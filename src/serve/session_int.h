@@ -58,6 +58,8 @@ struct session {
 	struct session_op *op;
 	struct session_attachment *attached;
 	int64_t deadline_ms;
+	int64_t begun_ms; /* boot time when an operation took the request; 0:
+	                   * none did, -1: how long it takes says nothing */
 	uint64_t request_id;
 	int fd;
 	enum session_phase phase;

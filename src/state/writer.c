@@ -199,6 +199,7 @@ writer_put(struct writer *w, struct writer_rec *rec, writer_done_fn *done,
 	static const enum item_kind kinds[] = {
 		[WRITER_RECORD] = ITEM_RECORD,
 		[WRITER_DELETE] = ITEM_DELETE,
+		[WRITER_TEXT] = ITEM_TEXT,
 		[WRITER_LINE] = ITEM_LINE,
 	};
 	struct writer_item *it = xnew(struct writer_item);

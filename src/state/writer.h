@@ -55,6 +55,9 @@ struct writer_trail {
 enum writer_kind {
 	WRITER_RECORD, /* replace file `name` in state_dir by bytes */
 	WRITER_DELETE, /* remove file `name` from state_dir */
+	WRITER_TEXT,   /* replace the file of that absolute path, for others to
+	                * read; it is not of the state: it is not synced, and
+	                * its failure says nothing about the disk's health */
 	WRITER_LINE,   /* append bytes to the audit log: one JSON object, no
 	                * newline; see state/chain.h for what is added */
 };

@@ -11,6 +11,7 @@
 #include "state/chain.h"
 #include "state/mono.h"
 #include "state/recfile.h"
+#include "state/textfile.h"
 #include "state/writer_int.h"
 
 #define LINGER_MS 20
@@ -92,6 +93,10 @@ run_record(struct writer *w, struct writer_item *it)
 	case ITEM_DELETE:
 		r = recfile_delete(w->state_dirfd, it->name, &err);
 		break;
+	case ITEM_TEXT:
+		if (textfile_replace(it->name, it->bytes, it->len, &err) < 0)
+			writer_item_fail(it, &err);
+		return false;
 	case ITEM_KEY:
 		trail_set_key(w->trail, STEAL(it->key));
 		return false;

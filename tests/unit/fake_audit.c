@@ -31,6 +31,8 @@ static struct {
 	char last_request[32];
 	uint64_t last_same;
 	const char *checkpoint;
+	struct audit *audit; /* the newest */
+	char *file, *file_text;
 } fake = { .end = &fake.first };
 
 static const char *
@@ -103,6 +105,7 @@ audit_new(struct loop *loop, struct writer *writer, bool strict,
 
 	a->strict = strict;
 	loop_task_init(&a->task, loop, run_done, a);
+	fake.audit = a;
 	return a;
 }
 
@@ -116,6 +119,8 @@ audit_free(struct audit *a)
 	loop_task_cancel(&a->task);
 	strbuf_clear(&fake.text);
 	strbuf_clear(&fake.taken);
+	str_set(&fake.file, NULL);
+	str_set(&fake.file_text, NULL);
 	fake.fail = false;
 	free(a);
 }
@@ -132,13 +137,11 @@ audit_is_strict(const struct audit *a)
 	return a->strict;
 }
 
-struct writer_item *
-audit_durable(struct audit *a, const struct audit_rec *rec,
-    writer_done_fn *done, void *arg)
+static struct writer_item *
+put(struct audit *a, writer_done_fn *done, void *arg)
 {
 	struct writer_item *i = xnew(struct writer_item);
 
-	note(rec);
 	i->audit = a;
 	i->done = done;
 	i->arg = arg;
@@ -148,6 +151,36 @@ audit_durable(struct audit *a, const struct audit_rec *rec,
 	fake.end = &i->next;
 	loop_task_post(&a->task);
 	return i;
+}
+
+/* Of a file for others only. */
+struct writer_item *
+writer_put(struct writer *w, struct writer_rec *rec, writer_done_fn *done,
+    void *arg)
+{
+	if (rec->kind != WRITER_TEXT)
+		abort();
+	free(fake.file);
+	fake.file = STEAL(rec->name);
+	free(fake.file_text);
+	fake.file_text = xstrndup((char *)rec->bytes, rec->len);
+	free(STEAL(rec->bytes));
+	return put(fake.audit, done, arg);
+}
+
+const char *
+fake_audit_file(const char **text)
+{
+	*text = fake.file_text;
+	return fake.file;
+}
+
+struct writer_item *
+audit_durable(struct audit *a, const struct audit_rec *rec,
+    writer_done_fn *done, void *arg)
+{
+	note(rec);
+	return put(a, done, arg);
 }
 
 struct writer_item *

@@ -23,6 +23,9 @@ void fake_audit_hold(bool hold);
 void fake_audit_fail(void);
 /* The newest checkpoint there is, borrowed; NULL: none. */
 void fake_audit_checkpoint(const char *line);
+/* The last file for others that was written (its name; NULL: none), as if on
+ * disk. It waits and fails like a strict record. */
+const char *fake_audit_file(const char **text);
 /* Strict records that nobody was told about yet. */
 unsigned fake_audit_pending(void);
 /* The request id of the last record, "" when it had none. */

@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 
 #include "base/now.h"
+#include "base/openmetrics.h"
 #include "base/tb_error.h"
 #include "base/util.h"
 #include "lib/loop.h"
@@ -42,6 +43,7 @@ struct fake_token {
 	uint64_t generation, serial;
 	int64_t expires_at;
 	struct tb_error failure;
+	struct broker_releases releases;
 };
 
 struct broker {
@@ -81,6 +83,7 @@ fill_view(struct fake_token *t, int64_t min_valid_s, struct broker_view *view)
 		.fingerprint = "00112233",
 		.backend = "backend",
 		.expires_at = t->expires_at,
+		.releases = &t->releases,
 		.serial = t->serial,
 	};
 	return true;
@@ -520,4 +523,35 @@ broker_status(struct broker *b)
 		json_object_set_new(disk, "error", json_string("disk full"));
 	json_object_set_new(o, "disk", disk);
 	return o;
+}
+
+void
+broker_count_release(struct broker *b, const char *name, unsigned door,
+    enum broker_outcome outcome)
+{
+	struct fake_token *t = find(b, name);
+
+	if (t)
+		t->releases.n[door][outcome]++;
+}
+
+uint64_t
+fake_broker_released(const struct broker *b, const char *name, unsigned door,
+    enum broker_outcome outcome)
+{
+	return find(b, name)->releases.n[door][outcome];
+}
+
+int
+broker_health(struct broker *b, struct tb_error *err)
+{
+	return b->disk_ok ? 0 : tb_error_set(err, TB_E_IO,
+	    "disk full");
+}
+
+void
+broker_metrics(struct broker *b, struct openmetrics *m)
+{
+	openmetrics_family(m, OPENMETRICS_GAUGE, "tokenbroker_fake", "A fake.");
+	openmetrics_int(m, (int64_t)b->n_tokens, NULL);
 }

@@ -48,5 +48,8 @@ const char *fake_broker_job(const struct broker *b);
 bool fake_broker_job_end(struct broker *b, json_t *detail /* taken */,
     const struct tb_error *err);
 
+uint64_t fake_broker_released(const struct broker *b, const char *name,
+    unsigned door, enum broker_outcome outcome);
+
 /* What broker_status says of the disk. */
 void fake_broker_disk(struct broker *b, bool ok);

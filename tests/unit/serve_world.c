@@ -45,6 +45,7 @@ start(struct world *w)
 		.loop = w->loop,
 		.broker = w->broker,
 		.audit = w->audit,
+		.version = "1.2.3",
 		.reload = reload,
 		.reload_arg = w,
 	};

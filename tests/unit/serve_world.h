@@ -49,7 +49,7 @@ void world_write(int fd, const char *text);
 
 struct answer {
 	int status;      /* 0: none came; -1: the connection is closed */
-	char text[8192]; /* all of it */
+	char text[32768]; /* all of it */
 	size_t len;
 };
 /* Behind the head; "" when there is none. */

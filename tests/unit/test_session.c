@@ -187,7 +187,7 @@ knows_its_addresses(void **state)
 	a = world_once(w, "api", "GET tokens/a/b/c", NULL, NULL);
 	answer_must_be(&a, 404, "denied.route");
 	/* the doors differ */
-	a = world_once(w, "api", "GET health", NULL, NULL);
+	a = world_once(w, "api", "GET status", NULL, NULL);
 	answer_must_be(&a, 404, "denied.route");
 	a = world_once(w, "admin", "GET self", NULL, NULL);
 	answer_must_be(&a, 404, "denied.route");

@@ -471,6 +471,58 @@ test_refuses_to_start(void **state)
 	    "audit.jsonl: Input/output error");
 }
 
+static void
+put_text(struct state_fixture *f, const char *path, const char *bytes)
+{
+	struct writer_rec rec = { .kind = WRITER_TEXT,
+		.name = xstrdup(path),
+		.bytes = (unsigned char *)xstrdup(bytes),
+		.len = strlen(bytes) };
+
+	writer_put(f->writer, &rec, state_done, (void *)(uintptr_t)"text");
+}
+
+/* For others to read: readable whatever the umask, never half, not synced; and
+ * when it cannot be written the disk is well all the same. */
+static void
+test_text_for_others(void **state)
+{
+	struct state_fixture *f = *state;
+	char *path _cleanup_free_ = xasprintf("%s/x.prom", f->log_dir);
+	char *link _cleanup_free_ = xasprintf("%s/.x.prom.tmp", f->log_dir);
+	char *victim _cleanup_free_ = xasprintf("%s/victim", f->log_dir);
+	mode_t mask = umask(077);
+	struct stat st;
+
+	state_barrier(f);
+	fake_disk_reset();
+	put_text(f, path, "one\n");
+	assert_true(state_wait_done(f, 1));
+	umask(mask);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0644);
+	assert_int_equal(fake_disk_count(FAKE_DISK_FSYNC, NULL), 0);
+	/* another's link in the place of the temporary file is not followed */
+	state_write(f->log_dir, "victim", "untouched");
+	assert_int_equal(symlink(victim, link), 0);
+	put_text(f, path, "two\n");
+	assert_true(state_wait_done(f, 1));
+	state_assert_file(f->log_dir, "x.prom", "two\n");
+	state_assert_file(f->log_dir, "victim", "untouched");
+	put_text(f, "/nonexistent/directory/x.prom", "three\n");
+	assert_true(state_wait_done(f, 1));
+	assert_non_null(strstr(state_done_log, "text!"));
+	assert_non_null(strstr(state_done_error.msg, "/nonexistent/"));
+	state_assert_healthy(f);
+	fake_disk_fail(FAKE_DISK_RENAME, NULL, ENOSPC, 0, 1);
+	put_text(f, path, "four\n");
+	assert_true(state_wait_done(f, 1));
+	state_assert_file(f->log_dir, "x.prom", "two\n");
+	state_assert_healthy(f);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(unlink(victim), 0);
+}
+
 static int
 setup(void **state)
 {
@@ -507,6 +559,7 @@ main(void)
 		T(test_failing_directory_sync),
 		T(test_failing_delete),
 		T(test_put_error_keeps_its_place),
+		T(test_text_for_others),
 		T(test_refuses_to_start),
 	};
 

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The whole broker in a line or two: is it well, how long may the outside be
+ * away, and when is a human needed.
+ */
+#include <inttypes.h>
+
+#include "base/now.h"
+#include "base/strbuf.h"
+#include "broker/broker_int.h"
+#include "broker/login.h"
+#include "broker/reconcile.h"
+#include "broker/status.h"
+#include "state/store.h"
+#include "state/writer.h"
+
+int
+broker_health(struct broker *b, struct tb_error *err)
+{
+	return writer_health(b->writer, err);
+}
+
+int64_t
+broker_outage_budget_s(struct broker *b, const char **token)
+{
+	int64_t least = -1, s;
+
+	for (size_t i = 0; i < b->n_tokens; i++) {
+		if (!token_has_clients(b->tokens[i]))
+			continue;
+		s = token_outage_budget_s(b->tokens[i]);
+		if (least >= 0 && s >= least)
+			continue;
+		least = s;
+		if (token)
+			*token = token_name(b->tokens[i]);
+	}
+	return least;
+}
+
+/* The earliest; 0: not known of any login. */
+static int64_t
+broker_human_needed_at(struct broker *b, const char **login)
+{
+	struct login_numbers n;
+	int64_t first = 0;
+
+	for (size_t i = 0; i < b->n_logins; i++) {
+		login_get_numbers(b->logins[i], &n);
+		if (!n.human_needed_at ||
+		    (first && n.human_needed_at >= first))
+			continue;
+		first = n.human_needed_at;
+		*login = login_name(b->logins[i]);
+	}
+	return first;
+}
+
+void
+broker_add_summary(struct broker *b, json_t *o)
+{
+	const char *token = NULL, *login = NULL;
+	int64_t budget = broker_outage_budget_s(b, &token);
+	int64_t at = broker_human_needed_at(b, &login);
+	json_t *one;
+
+	if (budget >= 0) {
+		one = json_object();
+		status_int(one, "seconds", budget);
+		status_str(one, "token", token);
+		json_object_set_new(o, "outage_budget", one);
+	}
+	if (at) {
+		one = json_object();
+		status_time(one, "at", at);
+		status_str(one, "login", login);
+		json_object_set_new(o, "human_needed", one);
+	}
+}
+
+static void
+add_plural(struct strbuf *b, size_t n, const char *one, const char *many)
+{
+	if (n)
+		strbuf_addf(b, "; %zu %s", n, n == 1 ? one : many);
+}
+
+char *
+broker_status_line(struct broker *b)
+{
+	struct strbuf line _cleanup_(strbuf_clear) = STRBUF_INIT;
+	struct tb_error err = TB_ERROR_INIT;
+	size_t ready = 0, human = 0, unsettled = 0, orphans = 0;
+	struct token_numbers t;
+	struct login_numbers l;
+	struct store_stats s;
+
+	for (size_t i = 0; i < b->n_tokens; i++) {
+		token_get_numbers(b->tokens[i], &t);
+		ready += t.expires_at != 0;
+		unsettled += t.unsettled;
+	}
+	for (size_t i = 0; i < b->n_logins; i++) {
+		login_get_numbers(b->logins[i], &l);
+		human += l.human_needed;
+	}
+	for (size_t i = 0; i < b->n_reconciles; i++)
+		orphans += reconcile_orphans(b->reconciles[i]);
+	store_get_stats(b->store, &s);
+	strbuf_addf(&line, "%zu of %zu tokens ready", ready, b->n_tokens);
+	if (writer_health(b->writer, &err) < 0)
+		strbuf_adds(&line, "; the disk FAILS");
+	add_plural(&line, human, "login needs a human",
+	    "logins need a human");
+	add_plural(&line, s.quarantined, "record in quarantine",
+	    "records in quarantine");
+	add_plural(&line, unsettled, "mint unsettled", "mints unsettled");
+	add_plural(&line, orphans, "unknown token upstream",
+	    "unknown tokens upstream");
+	return strbuf_steal(&line);
+}
