@@ -147,32 +147,56 @@ raise_descriptor_limit(void)
 	}
 }
 
-static int
-open_master_key(struct app *a, struct tb_error *err)
+/* The key as it is now in its place; NULL and err. */
+static struct seal *
+read_master_key(const struct app *a, struct tb_error *err)
 {
 	struct secret key _cleanup_(secret_clear) = SECRET_INIT;
 	const char *path = a->conf->master_key_path;
+	struct seal *seal = NULL;
 
-	if (!path)
+	if (fs_check_private(path, 077, err) < 0 ||
+	    fs_read_secret(path, MASTER_KEY_CAP, &key, err) < 0)
+		tb_error_wrap(err, "master key");
+	else if (!(seal = seal_new(&key, err)))
+		tb_error_wrap(err, "master key %s", path);
+	if (!seal)
+		err->code = TB_E_CONFIG;
+	return seal;
+}
+
+static int
+open_master_key(struct app *a, struct tb_error *err)
+{
+	if (!a->conf->master_key_path)
 		return tb_error_set(err, TB_E_CONFIG, "there is no master key, "
 		    "so nothing could be kept sealed; make one with: "
 		    "tokenbrokerctl init-key, then set master_key_file in "
 		    "%s or give the unit LoadCredentialEncrypted=master-key",
 		    a->conf_path);
-	if (fs_check_private(path, 077, err) < 0 ||
-	    fs_read_secret(path, MASTER_KEY_CAP, &key, err) < 0) {
-		err->code = TB_E_CONFIG;
-		return tb_error_wrap(err, "master key");
-	}
-	a->seal = seal_new(&key, err);
-	if (!a->seal) {
-		err->code = TB_E_CONFIG;
-		return tb_error_wrap(err, "master key %s", path);
-	}
-	return 0;
+	a->seal = read_master_key(a, err);
+	return a->seal ? 0 : -1;
 }
 
 /* ------------------------------------------------------------ reload */
+
+/* After a change of the master key the new one may be in its place by now;
+ * and whoever put a wrong one there should hear of it before the next start. */
+static void
+app_look_at_key(struct app *a)
+{
+	struct tb_error err = TB_ERROR_INIT;
+	struct seal *seal = read_master_key(a, &err);
+
+	if (!seal)
+		log_warn("main", "%s; the next start would fail", err.msg);
+	else if (!broker_key_is_configured(a->broker, seal_key_id(seal)))
+		log_warn("main", "%s holds key %s, but the records are sealed "
+		    "with %s; see: tokenbrokerctl status",
+		    a->conf->master_key_path, seal_key_id(seal),
+		    seal_key_id(a->seal));
+	seal_free(seal);
+}
 
 static int
 app_reload(void *arg, struct tb_error *err)
@@ -196,6 +220,7 @@ app_reload(void *arg, struct tb_error *err)
 	log_set_level((enum log_level)log_level_from_name(next->log_level));
 	conf_unref(a->conf);
 	a->conf = next;
+	app_look_at_key(a);
 	log_info("conf", "reloaded %s: %zu logins, %zu backends, %zu tokens, "
 	    "%zu rules", a->conf_path, next->n_logins, next->n_backends,
 	    next->n_tokens, next->n_rules);

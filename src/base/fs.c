@@ -187,8 +187,9 @@ check_owner_and_mode(const char *path, const struct stat *st, mode_t forbidden,
 {
 	if (st->st_uid != 0 && st->st_uid != geteuid())
 		return tb_error_set(err, TB_E_IO,
-		    "%.200s: it belongs to uid %lu, not to uid %lu or root",
-		    path, (unsigned long)st->st_uid, (unsigned long)geteuid());
+		    "%.200s: it belongs to uid %lu, not to uid %lu or root: "
+		    "chown it", path, (unsigned long)st->st_uid,
+		    (unsigned long)geteuid());
 	if (st->st_mode & forbidden)
 		return tb_error_set(err, TB_E_IO,
 		    "%.200s: its mode %04o lets others in: chmod %04o", path,

@@ -79,6 +79,7 @@ tb_error_is_transient(const struct tb_error *err)
 		return true;
 	case TB_OK:
 	case TB_E_LOGIN:
+	case TB_E_QUARANTINE:
 	case TB_E_DENIED:
 	case TB_E_BADREQ:
 	case TB_E_UPSTREAM:
@@ -106,6 +107,8 @@ tb_error_name(enum tb_errc code)
 		return "busy";
 	case TB_E_LOGIN:
 		return "login";
+	case TB_E_QUARANTINE:
+		return "quarantine";
 	case TB_E_DENIED:
 		return "denied";
 	case TB_E_BADREQ:

@@ -17,6 +17,7 @@ enum tb_errc {
 	TB_E_BUSY,      /* as above, and the peer said so: it did nothing (429,
 	                 * 500, 503) */
 	TB_E_LOGIN,     /* a human's: the grant is gone, log in again */
+	TB_E_QUARANTINE, /* an operator's: is this state ours to use? */
 	TB_E_DENIED,    /* the administrator's: a rule says no */
 	TB_E_BADREQ,    /* the asker's: malformed or unknown */
 	TB_E_UPSTREAM,  /* the service refused, for good */

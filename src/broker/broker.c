@@ -197,6 +197,11 @@ broker_login_start(struct broker *b, const struct broker_login_request *req,
 		    "configuration", req->name);
 		return NULL;
 	}
+	/* a renewed login hands the older grant back */
+	if (store_is_quarantined(b->store)) {
+		store_why_quarantined(b->store, err);
+		return NULL;
+	}
 	return login_begin(l, req, fn, arg, err);
 }
 
@@ -472,6 +477,13 @@ broker_new(const struct broker_env *env, const struct conf *conf,
     struct tb_error *err)
 {
 	struct idp **idps = idps_new(conf, err);
+	const struct store_env senv = {
+		.loop = env->loop,
+		.writer = env->writer,
+		.seal = env->seal,
+		.run_dir = conf->run_dir,
+		.log_dir = conf->log_dir,
+	};
 	struct broker *b;
 
 	if (!idps)
@@ -483,15 +495,12 @@ broker_new(const struct broker_env *env, const struct conf *conf,
 	b->mint_credit = conf->mints_per_hour;
 	b->mint_credit_ms = now_boot_ms();
 	installation_init(&b->installation, env->loop);
-	b->store = store_open(env->writer, env->seal, broker_on_record, b,
-	    err);
+	b->store = store_open(&senv, broker_on_record, b, err);
 	if (!b->store) {
 		idps_free(idps, conf->n_logins);
 		broker_free(b);
 		return NULL;
 	}
-	b->signer = signer_new(env->loop, env->writer, b->store,
-	    &b->signing_key);
 	b->tenv = (struct token_env){
 		.loop = env->loop,
 		.http = env->http,
@@ -501,6 +510,9 @@ broker_new(const struct broker_env *env, const struct conf *conf,
 		.broker = b,
 		.installation = b->installation.id,
 	};
+	broker_begin_state(b);
+	b->signer = signer_new(env->loop, env->writer, b->store,
+	    &b->signing_key);
 	broker_apply(b, conf, idps);
 	loop_on_clock_step(env->loop, broker_on_clock_step, b);
 	return b;

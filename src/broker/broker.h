@@ -174,6 +174,19 @@ int broker_health(struct broker *b, struct tb_error *err);
 /* One line for systemctl status; owned by the caller. */
 char *broker_status_line(struct broker *b);
 
+/* The state may be an older one or another machine's; this says why it is
+ * thought so, NULL: it is not. While it lasts nothing is refreshed, minted or
+ * revoked. Borrowed. */
+const char *broker_quarantine(const struct broker *b);
+/* It is this host's state, says an operator. */
+struct broker_job *broker_adopt(struct broker *b, broker_done_fn *done,
+    void *arg);
+/* Seals everything with another master key; key is borrowed. */
+struct broker_job *broker_rekey(struct broker *b, const struct secret *key,
+    broker_done_fn *done, void *arg);
+/* The next start will find this key (see store_key_is_configured). */
+bool broker_key_is_configured(struct broker *b, const char *key_id);
+
 /* Everything an auditor may see; no values. Owned by the caller. */
 json_t *broker_status_logins(struct broker *b);
 json_t *broker_status_tokens(struct broker *b);

@@ -108,6 +108,17 @@ job_refuse(struct broker_job *j, const char *why, const char *name)
 	return j;
 }
 
+/* Would use up or take away what may be another's. True: the job is over. */
+static bool
+job_is_held(struct broker_job *j)
+{
+	if (!store_is_quarantined(j->broker->store))
+		return false;
+	store_why_quarantined(j->broker->store, &j->error);
+	loop_task_post(&j->failing);
+	return true;
+}
+
 void
 broker_job_forget(struct broker_job **jp)
 {
@@ -182,6 +193,8 @@ broker_revoke(struct broker *b, const char *token, uint64_t generation,
 	if (generation && !token_has_generation(t, generation))
 		return job_refuse(j, "there is no such generation of the token",
 		    token);
+	if (job_is_held(j))
+		return j;
 	token_revoke(t, generation, "revoked by an operator", revoke_on_done,
 	    j);
 	return j;
@@ -280,6 +293,8 @@ broker_logout(struct broker *b, const char *login, bool keep_tokens,
 	if (login_get_state(l) == LOGIN_REVOKING)
 		return job_refuse(j, "this login is being logged out already",
 		    login);
+	if (job_is_held(j))
+		return j;
 	j->login = xstrdup(login);
 	if (!keep_tokens)
 		login_leave(l);
@@ -320,6 +335,8 @@ broker_rotate(struct broker *b, const char *token, broker_done_fn *done,
 
 	if (!t)
 		return job_unknown_token(j, token);
+	if (job_is_held(j))
+		return j;
 	j->waiter = token_rotate(t, job_on_generation, j);
 	return j;
 }
@@ -412,6 +429,67 @@ broker_reconcile(struct broker *b, const char *backend, broker_done_fn *done,
 	return j;
 }
 
+/* ----------------------------------------------------- state and its key */
+
+static void
+adopt_on_done(void *arg, const struct tb_error *err)
+{
+	struct broker_job *j = arg;
+	json_t *o = err ? NULL : json_object();
+
+	if (!err) {
+		status_str(o, "state", "adopted");
+		broker_adopted(j->broker);
+	}
+	job_end(j, o, err);
+}
+
+struct broker_job *
+broker_adopt(struct broker *b, broker_done_fn *done, void *arg)
+{
+	struct broker_job *j = job_new(b, "adopt", NULL, done, arg);
+
+	store_adopt(b->store, adopt_on_done, j);
+	return j;
+}
+
+static void
+rekey_on_done(void *arg, const struct tb_error *err)
+{
+	struct broker_job *j = arg;
+	struct store_rekey_status st;
+	json_t *o = NULL;
+
+	broker_rekeyed(j->broker, err);
+	if (!err) {
+		store_get_rekey(j->broker->store, &st);
+		o = json_object();
+		status_str(o, "state", "resealed");
+		status_str(o, "key", st.key);
+		status_str(o, "old_key", st.old_key);
+		status_int(o, "records", (int64_t)st.records);
+		status_str(o, "key_file", j->broker->conf->master_key_path);
+	}
+	job_end(j, o, err);
+}
+
+struct broker_job *
+broker_rekey(struct broker *b, const struct secret *key, broker_done_fn *done,
+    void *arg)
+{
+	struct broker_job *j = job_new(b, "rekey", NULL, done, arg);
+	struct audit_rec rec = {
+		.event = AUDIT_REKEYED,
+		.reason = "begun",
+	};
+
+	if (store_rekey(b->store, key, rekey_on_done, j, &j->error) < 0)
+		loop_task_post(&j->failing);
+	else
+		audit_durable(b->tenv.audit, &rec, NULL, NULL);
+	return j;
+}
+
 /* -------------------------------------------------------------- status */
 
 json_t *
@@ -482,6 +560,7 @@ broker_status(struct broker *b)
 	status_int(o, "mints", (int64_t)b->n_mints);
 	status_int(o, "mint_failures", (int64_t)b->n_mint_failures);
 	json_object_set_new(o, "disk", broker_status_disk(b));
+	json_object_set_new(o, "state", broker_status_state(b));
 	json_object_set_new(o, "logins", broker_status_logins(b));
 	json_object_set_new(o, "tokens", broker_status_tokens(b));
 	broker_add_summary(b, o);

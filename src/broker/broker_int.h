@@ -86,6 +86,13 @@ struct broker {
 /* broker_admin.c */
 void broker_jobs_free(struct broker *b);
 
+/* broker_state.c */
+/* What the start found wrong goes on record; then the store may be written. */
+void broker_begin_state(struct broker *b);
+json_t *broker_status_state(struct broker *b);
+void broker_adopted(struct broker *b);
+void broker_rekeyed(struct broker *b, const struct tb_error *err);
+
 /* broker_reconcile.c */
 void broker_apply_reconciles(struct broker *b);
 void broker_activate_reconciles(struct broker *b, size_t from);

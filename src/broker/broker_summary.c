@@ -107,6 +107,9 @@ broker_status_line(struct broker *b)
 	for (size_t i = 0; i < b->n_reconciles; i++)
 		orphans += reconcile_orphans(b->reconciles[i]);
 	store_get_stats(b->store, &s);
+	if (store_is_quarantined(b->store))
+		strbuf_adds(&line, "the state is QUARANTINED: see "
+		    "tokenbrokerctl status, then adopt; ");
 	strbuf_addf(&line, "%zu of %zu tokens ready", ready, b->n_tokens);
 	if (writer_health(b->writer, &err) < 0)
 		strbuf_adds(&line, "; the disk FAILS");
@@ -114,6 +117,7 @@ broker_status_line(struct broker *b)
 	    "logins need a human");
 	add_plural(&line, s.quarantined, "record in quarantine",
 	    "records in quarantine");
+	add_plural(&line, s.missing, "record missing", "records missing");
 	add_plural(&line, unsettled, "mint unsettled", "mints unsettled");
 	add_plural(&line, orphans, "unknown token upstream",
 	    "unknown tokens upstream");

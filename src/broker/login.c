@@ -22,6 +22,10 @@
 #include "state/audit.h"
 #include "state/store.h"
 
+/* Every byte of the largest reply that is read, each escaped, and the rest of
+ * the record. */
+#define GRANT_ROOM ((size_t)2 * IDP_BODY_CAP + (16 << 10))
+
 static const char *
 login_state_name(enum login_state s)
 {
@@ -191,6 +195,17 @@ login_save(struct login *l, void (*fn)(void *, const struct tb_error *),
     void *arg)
 {
 	return login_save_grant(l, &l->grant, fn, arg);
+}
+
+struct writer_item *
+login_save_ahead(struct login *l,
+    void (*fn)(void *, const struct tb_error *), void *arg)
+{
+	struct secret plain _cleanup_(secret_clear) = SECRET_INIT;
+
+	grant_encode(&l->grant, &plain);
+	return store_put_ahead(l->env.store, "login", login_name(l), &plain,
+	    "login", GRANT_ROOM, fn, arg);
 }
 
 void

@@ -83,6 +83,8 @@ struct broker_login_watch *login_begin(struct login *l,
     const struct broker_login_request *req, broker_login_fn *fn, void *arg,
     struct tb_error *err);
 
+/* The state is not quarantined any more: what was held back goes on. */
+void login_resume(struct login *l);
 /* An operator asks: what was put off is tried now (save a redemption that
  * follows one without a clear outcome). */
 void login_hurry(struct login *l);

@@ -88,6 +88,10 @@ void login_take_next_conf(struct login *l);
 struct writer_item *login_save(struct login *l,
     void (*fn)(void *, const struct tb_error *), void *arg);
 
+/* Before a redemption: done without an error also says that there is room for
+ * the record of what comes of it, however full the disk is then. */
+struct writer_item *login_save_ahead(struct login *l,
+    void (*fn)(void *, const struct tb_error *), void *arg);
 struct writer_item *login_save_grant(struct login *l, const struct grant *g,
     void (*fn)(void *, const struct tb_error *), void *arg);
 

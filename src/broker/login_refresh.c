@@ -24,6 +24,7 @@
 #include "ops/idp.h"
 #include "ops/refresh.h"
 #include "state/audit.h"
+#include "state/store.h"
 #include "state/writer.h"
 
 #define REFRESH_BACKOFF_BASE_MS 1000
@@ -322,6 +323,14 @@ login_on_discovered(void *arg, const struct tb_error *err)
 static void
 login_begin_refresh(struct login *l)
 {
+	struct tb_error held = TB_ERROR_INIT;
+
+	if (store_is_quarantined(l->env.store)) {
+		/* somebody else may have redeemed it, or be about to */
+		store_why_quarantined(l->env.store, &held);
+		login_askers_fail(l, &held);
+		return;
+	}
 	if (secret_is_empty(&l->grant.refresh_token)) {
 		login_need_human(l, "the access token is spent and the provider "
 		    "gave no refresh token (add offline_access to scopes)");
@@ -454,7 +463,7 @@ login_write_ahead(struct login *l)
 {
 	l->grant.redeeming++;
 	login_audit(l, AUDIT_REFRESH_INTENT, NULL);
-	l->saving = login_save(l, login_on_written_ahead, l);
+	l->saving = login_save_ahead(l, login_on_written_ahead, l);
 }
 
 static void
@@ -500,6 +509,7 @@ login_refresh_failed(struct login *l, const struct tb_error *err)
 	case TB_OK:
 	case TB_E_TRANSIENT: /* no answer: spent or not, nobody knows */
 	case TB_E_PROTO:
+	case TB_E_QUARANTINE:
 	case TB_E_DENIED:
 	case TB_E_BADREQ:
 	case TB_E_IO:
@@ -524,6 +534,14 @@ login_on_keep_alive(void *arg)
 	log_debug("login", "%s: renewing so that the grant stays alive",
 	    login_name(l));
 	login_begin_refresh(l);
+}
+
+void
+login_resume(struct login *l)
+{
+	if (login_is_usable(l) && !login_is_busy(l))
+		login_schedule_keep_alive(l);
+	login_answer_soon(l);
 }
 
 void

@@ -21,6 +21,9 @@
 #include "state/store.h"
 #include "state/writer.h"
 
+/* Values are some hundred bytes long. */
+#define GENERATION_ROOM ((size_t)64 << 10)
+
 struct mint {
 	struct token_env env;
 	const struct conf *conf; /* referenced */
@@ -210,8 +213,8 @@ mint_on_paid(void *arg, const struct secret *bearer, int64_t expires_at,
 	    now + m->tc->lifetime_ms / 1000);
 	mint_audit(m, AUDIT_MINT_INTENT, NULL);
 	intent_encode(m->intent, &plain);
-	m->saving = store_put(m->env.store, "intent", record, &plain,
-	    mint_on_intent, m);
+	m->saving = store_put_ahead(m->env.store, "intent", record, &plain,
+	    "generation", GENERATION_ROOM, mint_on_intent, m);
 }
 
 static void

@@ -307,7 +307,8 @@ next_due(struct reconcile *r)
 	return NULL;
 }
 
-/* While a record of ours cannot be read, what it knew looks like an orphan. */
+/* While a record of ours is lost, or the state is an older one, what is not
+ * known any more looks like an orphan. */
 static bool
 reconcile_may_revoke(const struct reconcile *r)
 {
@@ -315,6 +316,7 @@ reconcile_may_revoke(const struct reconcile *r)
 
 	store_get_stats(r->env.store, &s);
 	return r->bc->revoke_orphans && s.quarantined == 0 &&
+	    s.missing == 0 && !store_is_quarantined(r->env.store) &&
 	    (r->bc->ops->caps(r->bc, &r->look.recipe) & BACKEND_CAN_REVOKE);
 }
 

@@ -317,6 +317,11 @@ settle_on_timer(void *arg)
 		    SETTLE_ALARM_MS));
 		return;
 	}
+	if (store_is_quarantined(s->env.store)) {
+		/* whoever has the newer state may hold what would be found */
+		settle_wait(s);
+		return;
+	}
 	while (s->n_found > 0) /* left from a revocation that failed */
 		free(s->found[--s->n_found]);
 	free(STEAL(s->revoking)); /* a reload cut it off */

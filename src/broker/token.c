@@ -314,7 +314,8 @@ token_may_renew(const struct token *t)
 	unsigned caps = t->tc->backend->ops->caps(t->tc->backend,
 	    &t->tc->recipe);
 
-	return !t->parked && !(caps & BACKEND_NO_MINT);
+	return !t->parked && !(caps & BACKEND_NO_MINT) &&
+	    !store_is_quarantined(t->env.store);
 }
 
 int64_t
@@ -401,6 +402,15 @@ token_on_plan(void *arg)
 void
 token_clock_stepped(struct token *t)
 {
+	token_on_plan(t);
+}
+
+void
+token_resume(struct token *t)
+{
+	t->not_before_ms = 0;
+	backoff_reset(&t->backoff);
+	token_revoke_hurry(t);
 	token_on_plan(t);
 }
 

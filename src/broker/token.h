@@ -65,6 +65,8 @@ void token_stop(struct token *t);
 void token_park(struct token *t);
 /* After a reload: is what was minted on the grant still to be released? */
 void token_look_at_grant(struct token *t);
+/* The state is not quarantined any more: what was held back goes on. */
+void token_resume(struct token *t);
 /* The payer's login changed: a mint that failed for it may go now. */
 void token_login_changed(struct token *t, struct login *l);
 void token_clock_stepped(struct token *t);

@@ -145,6 +145,8 @@ void token_settle(struct token *t, struct intent *intent,
 /* token_revoke.c */
 void token_revoke_resume(struct token *t, struct generation *g);
 void token_revoke_stop(struct token *t);
+/* Those that wait to be tried again are tried now. */
+void token_revoke_hurry(struct token *t);
 /* What was under way when all were to be revoked has come (g), has failed, or
  * may have been made (err). True: g is being revoked, or is freed already. */
 bool token_revoke_late(struct token *t, struct generation *g,

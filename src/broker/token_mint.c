@@ -169,6 +169,12 @@ token_mint_now(struct token *t)
 		token_waiters_fail(t, &err);
 		return;
 	}
+	if (store_is_quarantined(t->env.store)) {
+		/* token_resume comes back to it */
+		store_why_quarantined(t->env.store, &err);
+		token_waiters_fail(t, &err);
+		return;
+	}
 	l = broker_payer_login(t->env.broker, t->tc->backend);
 	if (l && login_is_leaving(l)) {
 		tb_error_set(&err, TB_E_LOGIN, "login '%s' is being logged "

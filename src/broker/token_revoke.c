@@ -11,6 +11,7 @@
 #include "broker/token_int.h"
 #include "broker/upstream.h"
 #include "state/audit.h"
+#include "state/store.h"
 
 #define REVOKE_BACKOFF_BASE_MS 2000
 #define REVOKE_BACKOFF_CAP_MS (10 * 60 * 1000)
@@ -119,6 +120,11 @@ revoking_try(struct revoking *r)
 {
 	struct backend_run run = { .verb = BACKEND_REVOKE };
 
+	if (store_is_quarantined(r->token->env.store)) {
+		/* token_resume hurries it */
+		loop_timer_set(&r->timer, backoff_next(&r->backoff, 0));
+		return;
+	}
 	run.token_id = xstrdup(r->generation->id);
 	r->op = upstream_start(&r->token->env, r->token->conf, r->token->tc,
 	    &run, revoking_on_done, r);
@@ -239,6 +245,17 @@ token_revoke_late(struct token *t, struct generation *g,
 	if (taken)
 		token_choose_current(t);
 	return taken;
+}
+
+void
+token_revoke_hurry(struct token *t)
+{
+	struct revoking *r;
+
+	TAILQ_FOREACH(r, &t->revokings, link) {
+		if (!r->op)
+			loop_timer_set(&r->timer, 0);
+	}
 }
 
 /* The generation goes away (expired, dropped): nothing left to revoke. */

@@ -267,3 +267,15 @@ ctl_write(const struct ctl *ctl, const struct secret *bytes, bool line_end)
 	}
 	return CTL_OK;
 }
+
+bool
+ctl_is_sure(const struct ctl *ctl, const char *question, enum ctl_exit *e)
+{
+	if (!term_can_ask()) {
+		ctl_complain(ctl, "there is no terminal to ask on; say --yes");
+		*e = CTL_USAGE;
+		return false;
+	}
+	*e = CTL_FAILED;
+	return term_ask(question);
+}

@@ -59,6 +59,10 @@ enum ctl_exit ask_json(struct ctl *ctl, const struct ask *a,
 enum ctl_exit ask_job(struct ctl *ctl, const struct ask *a,
     struct json_t **out);
 
+/* Asks on the terminal. False: complained, or said no; *e says which. */
+bool ctl_is_sure(const struct ctl *ctl, const char *question,
+    enum ctl_exit *e);
+
 /* "/api/v1/" + head + escaped name + tail. */
 char *ask_path(const char *head, const char *name, const char *tail);
 /* Of a token's value; min_valid_ms 0: just valid. Whole seconds upwards. */

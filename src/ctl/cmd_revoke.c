@@ -27,19 +27,6 @@ static const struct opt_spec revoke_opts[N_REVOKE] = {
 	{ "log-dir", 0, OPT_TEXT, "DIR", "where the audit log is" },
 };
 
-/* False: complained, or said no. */
-static bool
-is_sure(const struct ctl *ctl, const char *question, enum ctl_exit *e)
-{
-	if (!term_can_ask()) {
-		ctl_complain(ctl, "there is no terminal to ask on; say --yes");
-		*e = CTL_USAGE;
-		return false;
-	}
-	*e = CTL_FAILED;
-	return term_ask(question);
-}
-
 /* ---------------------------------------------------------------- by name */
 
 static enum ctl_exit
@@ -59,7 +46,7 @@ revoke_by_name(struct ctl *ctl, const struct args *args)
 	enum ctl_exit e;
 	char text[64];
 
-	if (!args->opt[REVOKE_YES].set && !is_sure(ctl, question, &e))
+	if (!args->opt[REVOKE_YES].set && !ctl_is_sure(ctl, question, &e))
 		return e;
 	if (generation->set) {
 		snprintf(text, sizeof(text), "{\"generation\":%" PRId64 "}",
@@ -311,7 +298,7 @@ revoke_by_log(struct ctl *ctl, const struct args *args)
 	question = xasprintf("Revoke %zu generation%s?", n,
 	    n == 1 ? "" : "s");
 	fflush(stdout);
-	if (!args->opt[REVOKE_YES].set && !is_sure(ctl, question, &e))
+	if (!args->opt[REVOKE_YES].set && !ctl_is_sure(ctl, question, &e))
 		return e;
 	return revoke_all(ctl, list, n);
 }

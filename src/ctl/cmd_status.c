@@ -72,6 +72,38 @@ add_last_error(struct screen *s, const char *kind, const char *name,
 		    sizeof(when)) : "", why);
 }
 
+/* ---------------------------------------------------------------- state */
+
+/* Records that are not used, and a state that may not be ours to use. */
+static void
+add_state(struct screen *s, const struct json_t *o)
+{
+	const struct json_t *list = jval_list(jval_get(o, "trouble"),
+	    "trouble"), *one, *rekey = jval_get(o, "rekey");
+	const char *why = jval_str(o, "quarantine"), *file;
+
+	for (size_t i = 0; i < jval_size(list); i++) {
+		one = jval_at(list, i);
+		file = jval_str(one, "file");
+		add_wrong(s, TERM_RED, "record %s is not used: %s%s%s",
+		    jval_str(one, "record"), jval_str(one, "reason"),
+		    file ? "; it lies in " : "", file ? file : "");
+	}
+	if (streq(jval_str(rekey, "state"), "waiting"))
+		add_wrong(s, TERM_YELLOW, "the records are sealed with key "
+		    "%s; give the daemon that key and restart it, until then "
+		    "the old one (%s) opens them as well", jval_str(o, "key"),
+		    jval_str(rekey, "old_key"));
+	else if (rekey)
+		add_wrong(s, TERM_YELLOW, "change of the master key: %s, %"
+		    PRId64 " records left", jval_str(rekey, "state"),
+		    jval_int(rekey, "left", 0));
+	if (why)
+		add_wrong(s, TERM_RED, "the state is QUARANTINED: %s. Nothing "
+		    "is refreshed, minted or revoked. If this host is to go "
+		    "on with it: 'tokenbrokerctl adopt'", why);
+}
+
 /* --------------------------------------------------------------- daemon */
 
 static void
@@ -82,7 +114,6 @@ add_daemon(struct screen *s, const struct json_t *o)
 	const struct json_t *disk = jval_get(o, "disk");
 	const char *disk_error = jval_str(disk, "error");
 	int64_t started = jval_time(o, "started_at");
-	int64_t quarantined = jval_int(disk, "quarantined", 0);
 	char up[PHRASE_SIZE];
 
 	strbuf_addf(&s->out, "tokenbrokerd%s%s", version ? " " : "",
@@ -99,10 +130,7 @@ add_daemon(struct screen *s, const struct json_t *o)
 	strbuf_addc(&s->out, '\n');
 	if (disk_error)
 		add_wrong(s, TERM_RED, "disk: %s", disk_error);
-	if (quarantined)
-		add_wrong(s, TERM_RED, "%" PRId64 " record%s in quarantine: "
-		    "the log says why", quarantined,
-		    quarantined == 1 ? "" : "s");
+	add_state(s, jval_get(o, "state"));
 }
 
 /* How long the outside may be away, and when a human is needed: a line

@@ -23,7 +23,6 @@
 #define IDP_ASSERTION_TYPE \
 	"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 #define IDP_SECRET_CAP 65536
-#define IDP_BODY_CAP (256 * 1024)
 /* A group may read (that is how some hand out credentials), others not. */
 #define IDP_SECRET_FORBIDDEN (S_IWGRP | S_IXGRP | S_IRWXO)
 

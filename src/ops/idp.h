@@ -12,6 +12,9 @@
 #include "base/secret.h"
 #include "lib/http.h"
 
+/* No reply of a provider is larger. */
+#define IDP_BODY_CAP (256 * 1024)
+
 struct jws_keys;
 struct tb_error;
 

@@ -173,6 +173,10 @@ static const struct route admin_routes[] = {
 	    ROUTE_MUST_BODY, admin_import, { NULL } },
 	{ HTTP1_POST, "reconcile", ROUTE_OPERATOR, ROUTE_MAY_BODY,
 	    admin_reconcile, { NULL } },
+	{ HTTP1_POST, "adopt", ROUTE_OPERATOR, ROUTE_NO_BODY, admin_adopt,
+	    { NULL } },
+	{ HTTP1_POST, "rekey", ROUTE_OPERATOR, ROUTE_MUST_BODY, admin_rekey,
+	    { NULL } },
 	{ HTTP1_POST, "reload", ROUTE_OPERATOR, ROUTE_NO_BODY, admin_reload,
 	    { NULL } },
 };

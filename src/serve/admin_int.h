@@ -2,7 +2,7 @@
 #pragma once
 /*
  * admin_int - what admin.c (the table and what only looks), admin_login.c
- * (device logins), admin_job.c (logout, rotate, revoke, import),
+ * (device logins), admin_job.c (logout, rotate, revoke, import, adopt, rekey),
  * admin_audit.c and admin_explain.c share.
  */
 #include "serve/session.h"
@@ -11,6 +11,7 @@ route_fn admin_start_login, admin_confirm_login, admin_get_login;
 route_fn admin_logout, admin_rotate, admin_revoke, admin_import;
 route_fn admin_reconcile;
 route_fn admin_audit, admin_checkpoint;
+route_fn admin_adopt, admin_rekey;
 route_fn admin_explain;
 
 /* "An operator did this", for the audit log; what is a static text. */

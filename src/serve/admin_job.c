@@ -212,3 +212,34 @@ admin_reconcile(struct session *s, const struct request *rq)
 	j->job = broker_reconcile(session_serve(s)->broker, backend,
 	    job_on_done, j);
 }
+
+/* ---------------------------------------------------- the state and its key */
+
+void
+admin_adopt(struct session *s, const struct request *rq)
+{
+	struct admin_job *j;
+
+	admin_note(s, "adopt", NULL, NULL);
+	j = job_begin(s);
+	j->job = broker_adopt(session_serve(s)->broker, job_on_done, j);
+}
+
+void
+admin_rekey(struct session *s, const struct request *rq)
+{
+	struct tb_error err = TB_ERROR_INIT;
+	struct secret key = SECRET_INIT;
+	json_t *o _cleanup_json_ = route_json(rq, &err);
+	struct admin_job *j;
+
+	if (!o || jsonx_secret(o, "key", &key, &err) < 0) {
+		bad_request(s, &err);
+	} else {
+		admin_note(s, "rekey", NULL, NULL);
+		j = job_begin(s);
+		j->job = broker_rekey(session_serve(s)->broker, &key,
+		    job_on_done, j);
+	}
+	secret_clear(&key);
+}

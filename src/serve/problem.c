@@ -62,6 +62,8 @@ static const struct {
 	    "The broker is being restarted" },
 	[PROBLEM_LOGIN] = { "human_needed.login", 503, 0,
 	    "A human must log in" },
+	[PROBLEM_ADOPT] = { "human_needed.adopt", 503, 0,
+	    "An operator must decide about the state" },
 };
 
 int
@@ -76,6 +78,8 @@ code_of_error(enum tb_errc e)
 	switch (e) {
 	case TB_E_LOGIN:
 		return PROBLEM_LOGIN;
+	case TB_E_QUARANTINE:
+		return PROBLEM_ADOPT;
 	case TB_E_DENIED:
 		return PROBLEM_ROLE;
 	case TB_E_BADREQ:

@@ -36,8 +36,9 @@ enum problem_code {
 	PROBLEM_UPSTREAM,
 	PROBLEM_DISK,
 	PROBLEM_STOPPING,
-	/* a human must log in */
+	/* a human must log in, or decide */
 	PROBLEM_LOGIN,
+	PROBLEM_ADOPT,
 	PROBLEM_N_CODES,
 };
 

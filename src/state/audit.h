@@ -68,6 +68,7 @@ struct audit_rec {
 	const char *human; /* iss + sub of the pinned account */
 	const char *request_id;
 	const char *nonce;
+	const char *record; /* of the store: "KIND/NAME", "all" */
 	const char *delivery; /* "static", "env" for audited downgrades */
 	int64_t expires_at;
 	/* Records with the same number (not 0) are the same but for event,

@@ -295,6 +295,7 @@ add_ids(const struct audit_rec *rec, struct strbuf *out)
 {
 	ADD_TEXT(out, ",\"request_id\":", rec->request_id);
 	ADD_TEXT(out, ",\"nonce\":", rec->nonce);
+	ADD_TEXT(out, ",\"record\":", rec->record);
 }
 
 void

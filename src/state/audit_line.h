@@ -7,7 +7,8 @@
  *
  *	seq time boot event door uid gid unit invocation strength container pid
  *	rule verdict token generation token_id fingerprint backend login human
- *	expires_at request_id nonce count since until delivery reason hash
+ *	expires_at request_id nonce record count since until delivery reason
+ *	hash
  */
 #include <stdint.h>
 #include <sys/types.h>

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/util.h"
+
 int
 disk_openat(int dirfd, const char *name, int flags, mode_t mode)
 {
@@ -58,6 +60,37 @@ int
 disk_ftruncate(int fd, off_t len)
 {
 	return TEMP_FAILURE_RETRY(ftruncate(fd, len));
+}
+
+/* The slow way: zeroes, and a sync, because until then the file system may
+ * only have promised the blocks to itself. */
+static int
+write_zeroes(int fd, off_t len)
+{
+	static const char zeroes[16384];
+	size_t n;
+
+	for (; len > 0; len -= (off_t)n) {
+		n = MIN2((size_t)len, sizeof(zeroes));
+		if (disk_write_all(fd, zeroes, n) < 0)
+			return -1;
+	}
+	return disk_fdatasync(fd);
+}
+
+int
+disk_allocate(int fd, off_t len)
+{
+	int r = TEMP_FAILURE_RETRY(fallocate(fd, 0, 0, len));
+
+	return r < 0 && (errno == EOPNOTSUPP || errno == ENOSYS) ?
+	    write_zeroes(fd, len) : r;
+}
+
+ssize_t
+disk_pwrite(int fd, const void *bytes, size_t len, off_t at)
+{
+	return TEMP_FAILURE_RETRY(pwrite(fd, bytes, len, at));
 }
 
 int

@@ -14,6 +14,10 @@ int disk_write_all(int fd, const void *bytes, size_t len);
 int disk_fsync(int fd);
 int disk_fdatasync(int fd);
 int disk_ftruncate(int fd, off_t len);
+/* Blocks for the first len bytes, so that writing there needs no others. Where
+ * the file system cannot, they are written. */
+int disk_allocate(int fd, off_t len);
+ssize_t disk_pwrite(int fd, const void *bytes, size_t len, off_t at);
 /* Both names are in dirfd. */
 int disk_renameat(int dirfd, const char *from, const char *to);
 int disk_linkat(int dirfd, const char *from, const char *to);

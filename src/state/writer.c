@@ -54,6 +54,9 @@ static void
 item_free(struct writer_item *it)
 {
 	free(it->name);
+	free(it->rec.room_for);
+	if (it->rec.change_release)
+		it->rec.change_release(it->rec.change_arg);
 	if (it->bytes != (unsigned char *)(it + 1))
 		free(it->bytes);
 	checkpoint_key_free(it->key);
@@ -83,6 +86,20 @@ writer_item_fail(struct writer_item *it, const struct tb_error *err)
 }
 
 static void
+tell_books(struct writer *w, const struct writer_item *it)
+{
+	const struct writer_seen what = {
+		.name = it->name,
+		.version = it->rec.version,
+		.is_list = it->rec.is_list,
+		.is_delete = it->kind == ITEM_DELETE,
+	};
+
+	if (w->seen)
+		w->seen(w->seen_arg, &what, it->err);
+}
+
+static void
 writer_on_woken(void *arg)
 {
 	struct writer *w = arg;
@@ -100,6 +117,8 @@ writer_on_woken(void *arg)
 
 	w->delivering = true;
 	while ((it = done.head)) {
+		if (it->rec.seen)
+			tell_books(w, it);
 		if (it->done)
 			it->done(it->arg, it->err);
 		done.head = it->next;
@@ -135,7 +154,7 @@ put_item(struct writer *w, struct writer_item *it, writer_done_fn *done,
 {
 	it->done = done;
 	it->arg = arg;
-	it->anonymous = !done;
+	it->anonymous = !done && !it->rec.seen;
 	it->lines = 1;
 
 	pthread_mutex_lock(&w->lock);
@@ -200,6 +219,7 @@ writer_put(struct writer *w, struct writer_rec *rec, writer_done_fn *done,
 		[WRITER_RECORD] = ITEM_RECORD,
 		[WRITER_DELETE] = ITEM_DELETE,
 		[WRITER_TEXT] = ITEM_TEXT,
+		[WRITER_CHANGE] = ITEM_CHANGE,
 		[WRITER_LINE] = ITEM_LINE,
 	};
 	struct writer_item *it = xnew(struct writer_item);
@@ -210,6 +230,11 @@ writer_put(struct writer *w, struct writer_rec *rec, writer_done_fn *done,
 	it->name = STEAL(rec->name);
 	it->bytes = STEAL(rec->bytes);
 	it->len = rec->len;
+	it->rec = (struct item_record){ .version = rec->version,
+		.room_for = STEAL(rec->room_for), .room = rec->room,
+		.is_list = rec->is_list, .change = rec->change,
+		.change_arg = rec->change_arg,
+		.change_release = rec->change_release, .seen = rec->seen };
 	return put_item(w, it, done, arg);
 }
 
@@ -284,6 +309,7 @@ writer_free(struct writer *w)
 		w->spare = it->next;
 		item_free(it);
 	}
+	records_free(w->records);
 	if (w->log_dirfd >= 0)
 		close(w->log_dirfd);
 	if (w->state_dirfd >= 0)
@@ -388,6 +414,7 @@ writer_start(struct loop *loop, const struct writer_env *env,
 		    "tokenbrokerd", env->state_dir);
 		return NULL;
 	}
+	w->records = records_new(w->state_dirfd);
 	w->log_dirfd = fs_open_dir(env->log_dir, 0750, 0027, err);
 	if (w->log_dirfd < 0)
 		return NULL;
@@ -420,10 +447,24 @@ writer_get_stats(const struct writer *w, struct writer_stats *out)
 	pthread_mutex_unlock(lock);
 }
 
+void
+writer_keep_books(struct writer *w, writer_seen_fn *fn, void *arg)
+{
+	w->seen = fn;
+	w->seen_arg = arg;
+}
+
 int
 writer_state_dirfd(const struct writer *w)
 {
 	return w->state_dirfd;
+}
+
+void
+writer_set_mark(struct writer *w, const char *run_path, const char *log_path,
+    const char *state, uint64_t list, uint64_t highest)
+{
+	records_set_mark(w->records, run_path, log_path, state, list, highest);
 }
 
 size_t

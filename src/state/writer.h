@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "state/records.h"
+
 struct checkpoint_key;
 struct loop;
 struct tb_error;
@@ -58,6 +60,7 @@ enum writer_kind {
 	WRITER_TEXT,   /* replace the file of that absolute path, for others to
 	                * read; it is not of the state: it is not synced, and
 	                * its failure says nothing about the disk's health */
+	WRITER_CHANGE, /* replace file `name` by what `change` makes of it */
 	WRITER_LINE,   /* append bytes to the audit log: one JSON object, no
 	                * newline; see state/chain.h for what is added */
 };
@@ -68,7 +71,34 @@ struct writer_rec {
 	unsigned char *bytes; /* taken, never secret in clear */
 	size_t len;
 	bool durable; /* WRITER_LINE: sync before done; records always are */
+
+	/* WRITER_RECORD; see records_put in state/records.h */
+	uint64_t version;
+	char *room_for; /* taken, or NULL */
+	size_t room;
+	/* The list of records, as it will be when all that was put so far is
+	 * done: of several in one group only the last is written, in the place
+	 * of the first. */
+	bool is_list;
+	/* WRITER_CHANGE: runs on the writer thread */
+	records_change_fn *change;
+	void *change_arg;
+	void (*change_release)(void *arg); /* when it is over, or given up: on
+	                                    * either thread */
+	bool seen; /* whoever keeps the books is told; see writer_keep_books */
 };
+
+/* What has become of a record with `seen`: runs on the loop before its done,
+ * and also where that was forgotten. Of one store per writer; fn NULL: nobody
+ * is told any more. */
+struct writer_seen {
+	const char *name;
+	uint64_t version;
+	bool is_list, is_delete;
+};
+typedef void writer_seen_fn(void *arg, const struct writer_seen *what,
+    const struct tb_error *err);
+void writer_keep_books(struct writer *w, writer_seen_fn *fn, void *arg);
 
 struct writer *writer_start(struct loop *loop, const struct writer_env *env,
     struct tb_error *err);
@@ -101,6 +131,9 @@ void writer_get_stats(const struct writer *w, struct writer_stats *out);
 void writer_watch(struct writer *w, void (*fn)(void *arg), void *arg);
 /* The state directory, for reading at start (borrowed). */
 int writer_state_dirfd(const struct writer *w);
+/* As records_set_mark. */
+void writer_set_mark(struct writer *w, const char *run_path,
+    const char *log_path, const char *state, uint64_t list, uint64_t highest);
 
 /* The audit file's name in log_dir. */
 #define WRITER_AUDIT_FILE "audit.jsonl"

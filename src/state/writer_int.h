@@ -20,8 +20,21 @@ struct loop_waker;
 #define WRITER_SPARE_MAX 8
 
 enum item_kind {
-	ITEM_RECORD, ITEM_DELETE, ITEM_TEXT, ITEM_LINE, ITEM_ERROR,
+	ITEM_RECORD, ITEM_DELETE, ITEM_CHANGE, ITEM_TEXT, ITEM_LINE,
+	ITEM_ERROR,
 	ITEM_KEY, ITEM_CHECKPOINT,
+};
+
+/* What only records have. */
+struct item_record {
+	uint64_t version;
+	char *room_for;
+	size_t room;
+	bool is_list;
+	records_change_fn *change;
+	void *change_arg;
+	void (*change_release)(void *arg);
+	bool seen;
 };
 
 struct writer_item {
@@ -33,6 +46,7 @@ struct writer_item {
 	size_t len;
 	size_t lines; /* of ITEM_LINE; the others count as one */
 	bool is_batch; /* each of the lines ends with a newline */
+	struct item_record rec;
 	struct checkpoint_key *key; /* ITEM_KEY: owned until it is run */
 	struct tb_error *err; /* owned; NULL: all went well */
 	writer_done_fn *done; /* the loop thread's */
@@ -55,6 +69,7 @@ struct writer {
 
 	/* the writer thread's */
 	struct trail *trail;
+	struct records *records;
 	struct tb_error line_err, record_err; /* how it went last */
 	uint64_t failed, lost_in_group;
 	int64_t probe_ms; /* no look before at a state directory that failed */
@@ -76,6 +91,8 @@ struct writer {
 	bool health_changed;
 
 	/* the loop thread's */
+	writer_seen_fn *seen;
+	void *seen_arg;
 	void (*watch)(void *arg);
 	void *watch_arg;
 };

@@ -82,16 +82,31 @@ run_is_durable(const struct writer_item *it)
 static bool
 run_record(struct writer *w, struct writer_item *it)
 {
+	struct records_put put = {
+		.name = it->name,
+		.bytes = it->bytes,
+		.len = it->len,
+		.version = it->rec.version,
+		.room_for = it->rec.room_for,
+		.room = it->rec.room,
+		.is_list = it->rec.is_list,
+	};
 	struct tb_error err = TB_ERROR_INIT;
 	int r = -1;
 
 	switch (it->kind) {
 	case ITEM_RECORD:
-		r = recfile_replace(w->state_dirfd, it->name, it->bytes,
-		    it->len, &err);
+		if (it->bytes)
+			r = records_put(w->records, &put, &err);
+		else /* a list that was written in another's place */
+			records_list_error(w->records, &err);
 		break;
 	case ITEM_DELETE:
-		r = recfile_delete(w->state_dirfd, it->name, &err);
+		r = records_delete(w->records, it->name, &err);
+		break;
+	case ITEM_CHANGE:
+		r = records_change(w->records, it->name, it->rec.change,
+		    it->rec.change_arg, &err);
 		break;
 	case ITEM_TEXT:
 		if (textfile_replace(it->name, it->bytes, it->len, &err) < 0)
@@ -106,8 +121,8 @@ run_record(struct writer *w, struct writer_item *it)
 		return false;
 	}
 	w->record_err = err;
-	if (r == 0)
-		return true;
+	if (!err.code)
+		return r == 0;
 	w->failed++;
 	writer_item_fail(it, &err);
 	return false;
@@ -120,15 +135,37 @@ sync_records(struct writer *w, struct writer_item *it,
 {
 	struct tb_error err = TB_ERROR_INIT;
 
-	if (recfile_sync_dir(w->state_dirfd, &err) == 0)
+	if (records_sync(w->records, &err) == 0)
 		return;
 	w->record_err = err;
 	for (; it != end; it = it->next) {
-		if ((it->kind != ITEM_RECORD && it->kind != ITEM_DELETE) ||
-		    it->err)
+		if ((it->kind != ITEM_RECORD && it->kind != ITEM_DELETE &&
+			it->kind != ITEM_CHANGE) || it->err)
 			continue;
 		w->failed++;
 		writer_item_fail(it, &err);
+	}
+}
+
+/* The last list of the group goes to the place of the first; what is left has
+ * no bytes. */
+static void
+lead_with_list(struct writer_item *it)
+{
+	struct writer_item *first = NULL;
+
+	for (; it; it = it->next) {
+		if (it->kind != ITEM_RECORD || !it->rec.is_list)
+			continue;
+		if (!first) {
+			first = it;
+			continue;
+		}
+		free(first->bytes);
+		first->bytes = STEAL(it->bytes);
+		first->len = it->len;
+		first->rec.version = it->rec.version;
+		first->rec.room = it->rec.room;
 	}
 }
 
@@ -137,6 +174,8 @@ run_group(struct writer *w, struct writer_item *it)
 {
 	struct writer_item *since = NULL; /* first not covered by a sync */
 	bool durable;
+
+	lead_with_list(it);
 
 	while (it) {
 		if (it->kind != ITEM_LINE && it->kind != ITEM_CHECKPOINT) {

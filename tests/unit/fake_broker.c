@@ -468,6 +468,21 @@ broker_reconcile(struct broker *b, const char *backend, broker_done_fn *done,
 }
 
 struct broker_job *
+broker_adopt(struct broker *b, broker_done_fn *done, void *arg)
+{
+	snprintf(b->job_text, sizeof(b->job_text), "adopt");
+	return job(b, done, arg);
+}
+
+struct broker_job *
+broker_rekey(struct broker *b, const struct secret *key, broker_done_fn *done,
+    void *arg)
+{
+	snprintf(b->job_text, sizeof(b->job_text), "rekey %zu", key->len);
+	return job(b, done, arg);
+}
+
+struct broker_job *
 broker_rotate(struct broker *b, const char *token, broker_done_fn *done,
     void *arg)
 {

@@ -47,10 +47,11 @@ static struct {
 	off_t size;
 } synced[64]; /* files, as of their last sync */
 static size_t n_synced;
+static int lives = -1; /* calls that are left; -1: any number */
 
 static const char *const op_names[] = {
 	"open", "write", "fsync", "fdatasync", "ftruncate", "rename", "link",
-	"unlink",
+	"unlink", "allocate", "pwrite",
 };
 
 static void
@@ -103,6 +104,14 @@ fake_disk_hold_syncs(const char *part)
 }
 
 void
+fake_disk_die_after(unsigned n)
+{
+	pthread_mutex_lock(&lock);
+	lives = (int)n;
+	pthread_mutex_unlock(&lock);
+}
+
+void
 fake_disk_release(void)
 {
 	pthread_mutex_lock(&lock);
@@ -118,6 +127,7 @@ fake_disk_reset(void)
 	pthread_mutex_lock(&lock);
 	n_rules = n_calls = n_synced = 0;
 	losing = false;
+	lives = -1;
 	free(calls);
 	calls = NULL;
 	pthread_mutex_unlock(&lock);
@@ -193,7 +203,11 @@ decide(enum fake_disk_op op, const char *path, size_t *len)
 	while (holding && (op == FAKE_DISK_FSYNC ||
 	    op == FAKE_DISK_FDATASYNC) && strstr(path, held))
 		pthread_cond_wait(&cond, &lock);
-	for (i = 0; i < n_rules; i++) {
+	if (lives == 0)
+		error = EIO;
+	else if (lives > 0)
+		lives--;
+	for (i = 0; !error && i < n_rules; i++) {
 		if ((rules[i].op != op && rules[i].op != FAKE_DISK_OPS) ||
 		    !path_fits(path, rules[i].part) || rules[i].times == 0)
 			continue;
@@ -318,6 +332,20 @@ disk_ftruncate(int fd, off_t len)
 {
 	return decide_fd(FAKE_DISK_FTRUNCATE, fd, NULL) ? -1 :
 	    ftruncate(fd, len);
+}
+
+int
+disk_allocate(int fd, off_t len)
+{
+	return decide_fd(FAKE_DISK_ALLOCATE, fd, NULL) ? -1 :
+	    fallocate(fd, 0, 0, len);
+}
+
+ssize_t
+disk_pwrite(int fd, const void *bytes, size_t len, off_t at)
+{
+	return decide_fd(FAKE_DISK_PWRITE, fd, NULL) ? -1 :
+	    pwrite(fd, bytes, len, at);
 }
 
 int

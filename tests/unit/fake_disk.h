@@ -16,7 +16,7 @@
 enum fake_disk_op {
 	FAKE_DISK_OPEN, FAKE_DISK_WRITE, FAKE_DISK_FSYNC, FAKE_DISK_FDATASYNC,
 	FAKE_DISK_FTRUNCATE, FAKE_DISK_RENAME, FAKE_DISK_LINK,
-	FAKE_DISK_UNLINK, FAKE_DISK_OPS,
+	FAKE_DISK_UNLINK, FAKE_DISK_ALLOCATE, FAKE_DISK_PWRITE, FAKE_DISK_OPS,
 };
 
 /* Calls of op on a path that contains part (NULL: any; "part$": ends with
@@ -36,6 +36,9 @@ void fake_disk_lose_pages(void);
 /* While held, syncs of such paths (fsync, fdatasync) do not return. */
 void fake_disk_hold_syncs(const char *part);
 void fake_disk_release(void);
+/* After n more calls nothing reaches the disk any more: all fail with EIO, as
+ * if the process had been killed there. */
+void fake_disk_die_after(unsigned n);
 /* No rules, counters at 0. */
 void fake_disk_reset(void);
 

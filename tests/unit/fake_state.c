@@ -32,7 +32,8 @@ static struct {
 	size_t n_recs;
 	size_t audits[AUDIT_EVENTS];
 	bool strict;
-	size_t quarantined;
+	size_t quarantined, aheads;
+	const char *hold_back;
 } fake;
 
 struct store {
@@ -166,6 +167,18 @@ fake_state_quarantine(size_t n)
 	fake.quarantined = n;
 }
 
+void
+fake_state_hold_back(const char *why)
+{
+	fake.hold_back = why;
+}
+
+size_t
+fake_state_aheads(void)
+{
+	return fake.aheads;
+}
+
 size_t
 fake_state_audits(enum audit_event event)
 {
@@ -195,8 +208,8 @@ put(const char *kind, const char *name, const char *plain, bool deletes,
 /* ------------------------------------------------------- state/store.h */
 
 struct store *
-store_open(struct writer *writer, struct seal *seal, store_found_fn *found,
-    void *arg, struct tb_error *err)
+store_open(const struct store_env *env, store_found_fn *found, void *arg,
+    struct tb_error *err)
 {
 	struct secret plain = SECRET_INIT;
 
@@ -224,6 +237,77 @@ store_put(struct store *s, const char *kind, const char *name,
 	fake.puts++;
 	secret_clear(plain);
 	return item;
+}
+
+struct writer_item *
+store_put_ahead(struct store *s, const char *kind, const char *name,
+    struct secret *plain, const char *next_kind, size_t room,
+    store_done_fn *done, void *arg)
+{
+	fake.aheads++;
+	return store_put(s, kind, name, plain, done, arg);
+}
+
+void
+store_begin(struct store *s)
+{
+}
+
+bool
+store_is_quarantined(const struct store *s)
+{
+	return fake.hold_back != NULL;
+}
+
+const char *
+store_quarantine(const struct store *s)
+{
+	return fake.hold_back;
+}
+
+int
+store_why_quarantined(const struct store *s, struct tb_error *err)
+{
+	return tb_error_set(err, TB_E_QUARANTINE, "the state is quarantined "
+	    "(%s); an operator has to decide: tokenbrokerctl adopt",
+	    fake.hold_back);
+}
+
+void
+store_adopt(struct store *s, store_done_fn *done, void *arg)
+{
+	fake.hold_back = NULL;
+	put("store", "origin", "", false, done, arg);
+}
+
+const struct store_trouble *
+store_get_trouble(const struct store *s, size_t i)
+{
+	static const struct store_trouble t = {
+		.record = (char *)"login/lost", .why = (char *)"damaged",
+	};
+
+	return i < fake.quarantined ? &t : NULL;
+}
+
+void
+store_get_rekey(const struct store *s, struct store_rekey_status *out)
+{
+	*out = (struct store_rekey_status){ .key = "0123456789abcdef" };
+}
+
+int
+store_rekey(struct store *s, const struct secret *key, store_done_fn *done,
+    void *arg, struct tb_error *err)
+{
+	put("store", "rekey", "", false, done, arg);
+	return 0;
+}
+
+bool
+store_key_is_configured(struct store *s, const char *key_id)
+{
+	return streq(key_id, "0123456789abcdef");
 }
 
 struct writer_item *

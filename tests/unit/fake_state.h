@@ -31,4 +31,10 @@ void fake_state_hold(bool hold);
 /* What store_get_stats says. */
 void fake_state_quarantine(size_t n);
 
+/* The whole state is quarantined for this reason (NULL: it is not). An
+ * adoption ends it, as a put is done. */
+void fake_state_hold_back(const char *why);
+/* How many puts went ahead of something that can be done once only. */
+size_t fake_state_aheads(void);
+
 size_t fake_state_audits(enum audit_event event);

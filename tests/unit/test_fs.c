@@ -278,7 +278,7 @@ test_check_private(void **state)
 		assert_int_equal(chown(path("key"), 12345, 0), 0);
 		assert_int_equal(fs_check_private(path("key"), 0077, &err), -1);
 		assert_msg(&err, TB_E_IO, path("key"),
-		    ": it belongs to uid 12345, not to uid 0 or root");
+		    ": it belongs to uid 12345, not to uid 0 or root: chown it");
 	}
 }
 

@@ -39,10 +39,16 @@ on_found(void *arg, const char *kind, const char *name, struct secret *plain)
 static void
 up(struct world *w)
 {
+	const struct store_env env = {
+		.loop = w->f->loop,
+		.writer = w->f->writer,
+		.seal = w->seal,
+	};
 	struct tb_error err = TB_ERROR_INIT;
 
-	w->store = store_open(w->f->writer, w->seal, on_found, w, &err);
+	w->store = store_open(&env, on_found, w, &err);
 	assert_non_null(w->store);
+	store_begin(w->store);
 	w->signer = signer_new(w->f->loop, w->f->writer, w->store, &w->found);
 }
 
@@ -114,7 +120,7 @@ test_durable_before_first_use(void **state)
 	assert_null(t.checkpoint);
 	writer_trail_clear(&t);
 	assert_int_equal(state_count_lines(w->f, "audit_key"), 0);
-	assert_int_equal(fake_loop_timers(), 1);
+	assert_true(fake_loop_timers() > 0);
 	fake_loop_advance(10000); /* fails once more */
 	for (i = 0; i < 20; i++)
 		fake_loop_wait_wake(5);
@@ -122,6 +128,7 @@ test_durable_before_first_use(void **state)
 	fake_loop_advance(10000);
 	id = wait_key(w);
 	assert_int_equal(state_count_lines(w->f, id), 2);
+	fake_loop_advance(2000); /* the store's list of records */
 	assert_int_equal(fake_loop_timers(), 0);
 	down(w);
 }

@@ -7,124 +7,9 @@
 #include <cmocka.h>
 
 #include "base/secret.h"
-#include "base/strbuf.h"
 #include "base/util.h"
 #include "fake_loop.h"
-#include "lib/seal.h"
-#include "state/store.h"
-#include "state_fixture.h"
-
-#define KEY_A \
-	"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
-#define KEY_B \
-	"ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
-
-struct world {
-	struct state_fixture *f;
-	struct seal *seal;
-	struct store *store;
-	struct strbuf found; /* "KIND/NAME=PLAIN\n" in the order found */
-};
-
-static void
-on_found(void *arg, const char *kind, const char *name, struct secret *plain)
-{
-	struct world *w = arg;
-	struct secret mine _cleanup_(secret_clear) = SECRET_INIT;
-
-	secret_move(&mine, plain); /* it may be moved */
-	strbuf_addf(&w->found, "%s/%s=%.20s\n", kind, name,
-	    secret_reveal(&mine));
-}
-
-static struct seal *
-seal_of(const char *hex)
-{
-	struct secret key _cleanup_(secret_clear) = SECRET_INIT;
-	struct tb_error err = TB_ERROR_INIT;
-	struct seal *s;
-
-	secret_set_str(&key, hex);
-	s = seal_new(&key, &err);
-	assert_non_null(s);
-	return s;
-}
-
-/* NULL: it must open. Else it must not, and say so. */
-static void
-open_store(struct world *w, const char *msg)
-{
-	struct tb_error err = TB_ERROR_INIT;
-
-	strbuf_reset(&w->found);
-	w->store = store_open(w->f->writer, w->seal, on_found, w, &err);
-	if (!msg && !w->store)
-		fail_msg("%s", err.msg);
-	if (!msg)
-		return;
-	assert_null(w->store);
-	assert_int_equal(err.code, TB_E_IO);
-	if (!strstr(err.msg, msg))
-		fail_msg("'%s' does not say '%s'", err.msg, msg);
-}
-
-static void
-close_store(struct world *w)
-{
-	store_close(w->store);
-	w->store = NULL;
-	state_restart(w->f);
-}
-
-static void
-reopen(struct world *w)
-{
-	close_store(w);
-	open_store(w, NULL);
-}
-
-static void
-use_key(struct world *w, const char *hex)
-{
-	seal_free(w->seal);
-	w->seal = seal_of(hex);
-}
-
-static void
-put(struct world *w, const char *kind, const char *name, const char *text)
-{
-	struct secret plain _cleanup_(secret_clear) = SECRET_INIT;
-
-	secret_set_str(&plain, text);
-	store_put(w->store, kind, name, &plain, state_done, (void *)name);
-	assert_true(secret_is_empty(&plain));
-	assert_true(state_wait_done(w->f, 1));
-}
-
-static void
-assert_stats(struct world *w, size_t records, size_t quarantined)
-{
-	struct store_stats st;
-
-	store_get_stats(w->store, &st);
-	assert_int_equal(st.records, records);
-	assert_int_equal(st.quarantined, quarantined);
-}
-
-static char *
-path_of(struct world *w, const char *file)
-{
-	return xasprintf("%s/%s", w->f->state_dir, file);
-}
-
-static void
-assert_listing(struct world *w, const char *sub, const char *expected)
-{
-	_cleanup_free_ char *dir = path_of(w, sub);
-	_cleanup_free_ char *list = state_list(dir);
-
-	assert_string_equal(list, expected);
-}
+#include "store_world.h"
 
 static void
 test_round_trip(void **state)
@@ -196,7 +81,8 @@ test_versions_go_up(void **state)
 	struct world *w = *state;
 	struct secret plain _cleanup_(secret_clear) = SECRET_INIT;
 	struct tb_error err = TB_ERROR_INIT;
-	uint64_t version, last = 0;
+	uint64_t last = 0;
+	struct seal_info info;
 	struct stat st;
 	char buf[512];
 	FILE *f;
@@ -214,9 +100,9 @@ test_versions_go_up(void **state)
 		fclose(f);
 		assert_int_equal(seal_open(w->seal, "k/a",
 				     (unsigned char *)buf, (size_t)st.st_size,
-				     &version, &plain, &err), SEAL_OK);
-		assert_true(version > last);
-		last = version;
+				     &info, &plain, &err), SEAL_OK);
+		assert_true(info.version > last);
+		last = info.version;
 		if (i % 2)
 			reopen(w);
 	}
@@ -381,7 +267,7 @@ test_renamed_is_quarantined(void **state)
 }
 
 static void
-test_foreign_record_among_ours(void **state)
+test_wrong_key(void **state)
 {
 	struct world *w = *state;
 
@@ -390,12 +276,31 @@ test_foreign_record_among_ours(void **state)
 	close_store(w);
 	use_key(w, KEY_B);
 	open_store(w, "wrong master key, or a state directory of another "
-	    "installation: record 'k/old' is sealed with master key ");
+	    "installation; nothing was changed: record 'store/origin' is "
+	    "sealed with master key ");
 	assert_listing(w, ".", "k.old.tbr"); /* nothing was moved */
+	use_key(w, KEY_A);
+	open_store(w, NULL);
+	assert_string_equal(strbuf_str(&w->found), "k/old=x\n");
+	assert_false(store_is_quarantined(w->store));
+}
 
+static void
+test_foreign_record_among_ours(void **state)
+{
+	struct world *w = *state;
 	_cleanup_free_ char *from = path_of(w, "k.old.tbr");
-	_cleanup_free_ char *aside = path_of(w, "aside");
+	_cleanup_free_ char *aside = xasprintf("%s/aside", w->f->dir);
+	_cleanup_free_ char *wipe = xasprintf("rm -rf %s/* %s/.store* "
+	    "%s/private %s/state-mark", w->f->state_dir, w->f->state_dir,
+	    w->f->dir, w->f->log_dir);
+
+	open_store(w, NULL);
+	put(w, "k", "old", "x");
+	close_store(w);
 	assert_int_equal(rename(from, aside), 0);
+	assert_int_equal(system(wipe), 0);
+	use_key(w, KEY_B);
 	open_store(w, NULL);
 	put(w, "k", "new", "y");
 	close_store(w);
@@ -404,6 +309,24 @@ test_foreign_record_among_ours(void **state)
 	assert_string_equal(strbuf_str(&w->found), "k/new=y\n");
 	assert_stats(w, 1, 1);
 	assert_listing(w, "quarantine", "k.old.tbr");
+	assert_trouble(w, "k/old", "is sealed with master key");
+
+	/* of another state directory under the same key */
+	close_store(w);
+	assert_int_equal(system(wipe), 0);
+	open_store(w, NULL);
+	put(w, "k", "new", "z");
+	close_store(w);
+	assert_int_equal(rename(path_of_static(w, "k.new.tbr"), aside), 0);
+	assert_int_equal(system(wipe), 0);
+	open_store(w, NULL);
+	put(w, "k", "other", "z");
+	close_store(w);
+	assert_int_equal(rename(aside, path_of_static(w, "k.new.tbr")), 0);
+	open_store(w, NULL);
+	assert_string_equal(strbuf_str(&w->found), "k/other=z\n");
+	assert_trouble(w, "k/new", "belongs to another state directory");
+	assert_false(store_is_quarantined(w->store));
 }
 
 static void
@@ -506,31 +429,9 @@ test_many(void **state)
 	assert_stats(w, 200, 0);
 }
 
-static int
-setup(void **state)
-{
-	struct world *w = xnew(struct world);
-
-	state_setup((void **)&w->f);
-	w->seal = seal_of(KEY_A);
-	*state = w;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	struct world *w = *state;
-
-	store_close(w->store);
-	state_teardown((void **)&w->f);
-	seal_free(w->seal);
-	strbuf_clear(&w->found);
-	free(w);
-	return 0;
-}
-
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) \
+	cmocka_unit_test_setup_teardown(fn, store_world_setup, \
+	    store_world_teardown)
 
 int
 main(void)
@@ -543,6 +444,7 @@ main(void)
 		T(test_spoiled_is_quarantined),
 		T(test_bad_names_are_quarantined),
 		T(test_renamed_is_quarantined),
+		T(test_wrong_key),
 		T(test_foreign_record_among_ours),
 		T(test_permissions),
 		T(test_leftovers_are_removed),
