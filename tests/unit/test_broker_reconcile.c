@@ -11,8 +11,6 @@
 #include <cmocka.h>
 
 #include "base/backoff.h"
-#include "broker/intent.h"
-#include "broker/orphan.h"
 #include "broker_world.h"
 
 #define NONCE "00112233445566778899aabbccddeeff"
@@ -147,62 +145,6 @@ get_first(struct world *w, char nonce[33])
 	record = fake_state_record("generation", "db.1");
 	memcpy(nonce, strstr(record, "\"nonce\":\"") + 9, 32);
 	nonce[32] = '\0';
-}
-
-/* ------------------------------------------------------------------- marks */
-
-static void
-test_marks_are_read_as_written(void **state)
-{
-	struct intent *i = intent_new(17, "prod", 1, 2);
-	char *text = intent_description(i, "for (all) [x]",
-	    "0123456789abcdef", "telegraf-write");
-	struct intent_mark m;
-
-	assert_true(intent_read_mark(text, &m));
-	assert_string_equal(m.installation, "0123456789abcdef");
-	assert_string_equal(m.token, "telegraf-write");
-	assert_int_equal(m.generation, 17);
-	assert_string_equal(m.nonce, i->nonce);
-	free(text);
-	intent_free(i);
-}
-
-static void
-test_other_texts_are_no_marks(void **state)
-{
-	static const char *const bad[] = { "", "x", "[tokenbroker", "[tokenbroker ",
-		"[tokenbroker h/0123456789abcdef db #1 " NONCE,
-		"[tokenbroker h/0123456789abcdef db 1 " NONCE "]",
-		"[tokenbroker h/0123456789abcdef db #1 " NONCE "0]",
-		"[tokenbroker h/0123456789abcdef db #1 short]",
-		"[tokenbroker h/0123456789abcde db #1 " NONCE "]",
-		"[tokenbroker h/0123456789ABCDEF db #1 " NONCE "]",
-		"[tokenbroker h/0123456789abcdef d\x1b[1m #1 " NONCE "]",
-		"[tokenbroker h/0123456789abcdef  #1 " NONCE "]",
-		"[tokenbroker h/0123456789abcdef db #-1 " NONCE "]",
-		NONCE, "-" NONCE, "1-" NONCE, "db-1-" NONCE,
-		"h-0123456789abcdef-1-" NONCE, "h-0123456789abcdef--1-" NONCE,
-		"h-0123456789abcdef-db-" NONCE,
-		"h-0123456789abcdefdb-1-" NONCE };
-	struct intent_mark m;
-
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		if (intent_read_mark(bad[i], &m))
-			fail_msg("taken for a mark: %s", bad[i]);
-	}
-	/* what is left of it where a token has only a name */
-	assert_true(intent_read_mark("x-tokenbroker-web-1-0123456789abcdef-"
-	    "telegraf-write-17-" NONCE, &m));
-	assert_string_equal(m.installation, "0123456789abcdef");
-	assert_string_equal(m.token, "telegraf-write");
-	assert_int_equal(m.generation, 17);
-	assert_string_equal(m.nonce, NONCE);
-	assert_true(intent_read_mark("0123456789abcdef-db-1-" NONCE, &m));
-	assert_string_equal(m.token, "db");
-	/* made by a version that wrote no installation */
-	assert_true(intent_read_mark("[tokenbroker h db #1 " NONCE "]", &m));
-	assert_string_equal(m.installation, "");
 }
 
 /* ----------------------------------------------------------------- orphans */
@@ -770,50 +712,11 @@ test_installation_is_written_until_it_is_there(void **state)
 	assert_non_null(fake_state_record("installation", "self"));
 }
 
-/* The book's record, and that it stays within bounds. */
-static void
-test_book(void **state)
-{
-	struct orphan_book b = { .n_orphans = 0 }, c = { .n_orphans = 0 };
-	struct intent_mark mark = { .token = "db", .generation = 4,
-		.nonce = NONCE };
-	struct secret text = SECRET_INIT;
-	struct tb_error err = TB_ERROR_INIT;
-	char id[32], nonce[33];
-
-	for (int i = 0; i < ORPHANS_MAX + 10; i++) {
-		snprintf(id, sizeof(id), "id-%d", i);
-		if (!orphan_add(&b, id, &mark))
-			b.n_untold++;
-	}
-	assert_int_equal(orphan_count(&b), ORPHANS_MAX + 10);
-	for (int i = 0; i < RETIRED_MAX + 10; i++) {
-		snprintf(nonce, sizeof(nonce), "%032x", (unsigned)i);
-		orphan_retire(&b, nonce, i % 2 ? "x" : NULL);
-	}
-	assert_int_equal(b.n_retired, RETIRED_MAX);
-	orphan_encode(&b, &text);
-	assert_int_equal(orphan_decode(&text, &c, &err), 0);
-	assert_int_equal(c.n_orphans, ORPHANS_MAX);
-	assert_int_equal(c.n_retired, RETIRED_MAX);
-	assert_string_equal(orphan_find(&c, "id-7")->mark.nonce, NONCE);
-	assert_non_null(orphan_find_retired(&c, nonce, "x"));
-	assert_null(orphan_find_retired(&c, nonce, "y"));
-	assert_null(orphan_find_retired(&c, NONCE, "x"));
-	secret_set_str(&text, "{\"v\":2}");
-	assert_int_equal(orphan_decode(&text, &c, &err), -1);
-	secret_clear(&text);
-	orphan_clear(&b);
-	orphan_clear(&c);
-}
-
 int
 main(void)
 {
 #define T(fn, how) cmocka_unit_test_setup_teardown(fn, setup_##how, teardown)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_marks_are_read_as_written),
-		cmocka_unit_test(test_other_texts_are_no_marks),
 		T(test_orphan_is_told_once, report),
 		T(test_orphan_is_revoked_after_settle_time, revoke),
 		T(test_agreed_revocation_is_not_repeated, revoke),
@@ -836,7 +739,6 @@ main(void)
 		T(test_blind_mints_are_told_and_capped, report),
 		T(test_installation_is_kept, report),
 		T(test_installation_is_written_until_it_is_there, report),
-		cmocka_unit_test(test_book),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
