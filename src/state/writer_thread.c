@@ -15,7 +15,7 @@
 #include "state/writer_int.h"
 
 #define LINGER_MS 20
-#define PROBE_MS 1000
+#define PROBE_MS 500
 
 static void
 add_lines(struct writer *w, const struct writer_item *it)
@@ -364,16 +364,21 @@ take_group(struct writer *w, struct item_list *group, bool *stop)
 }
 
 /* A record that failed leaves the directory under suspicion until something
- * could be written there again, and nobody may have a reason to try. */
+ * could be written there again, and nobody may have a reason to try; lines in
+ * plenty are no such reason. */
 static bool
 probe_records(struct writer *w)
 {
 	struct tb_error err = TB_ERROR_INIT;
 	int64_t now;
 
-	if (!w->record_err.code)
+	if (!w->record_err.code) {
+		w->probe_ms = 0;
 		return false;
+	}
 	now = mono_ms();
+	if (!w->probe_ms)
+		w->probe_ms = now + PROBE_MS;
 	if (now < w->probe_ms)
 		return false;
 	w->probe_ms = now + PROBE_MS;
@@ -388,7 +393,7 @@ writer_main(void *arg)
 	struct writer *w = arg;
 	struct tb_error err = TB_ERROR_INIT;
 	struct item_list group, none;
-	bool stop, idle, wrote;
+	bool stop, idle, wrote, probed;
 
 	writer_list_init(&none);
 	for (;;) {
@@ -404,7 +409,8 @@ writer_main(void *arg)
 		wrote = trail_tick(w->trail, idle, &err);
 		if (wrote)
 			w->line_err = err;
-		if ((idle && probe_records(w)) || wrote || is_news(w))
+		probed = probe_records(w);
+		if (probed || wrote || is_news(w))
 			if (finish_group(w, &none))
 				loop_wake(w->waker);
 		trail_mirror(w->trail);

@@ -372,6 +372,26 @@ test_failing_record(void **state)
 	}
 }
 
+/* The state directory is looked at again by itself, however busy the audit log
+ * keeps the writer. */
+static void
+test_failing_record_heals_under_load(void **state)
+{
+	struct state_fixture *f = *state;
+	struct tb_error err = TB_ERROR_INIT;
+	unsigned i;
+
+	fake_disk_fail(FAKE_DISK_OPEN, "b.tbr", EACCES, 0, -1);
+	put_record(f, "b.tbr", "x");
+	assert_true(state_wait_done(f, 1));
+	assert_int_equal(writer_health(f->writer, &err), -1);
+	for (i = 0; i < 300 && writer_health(f->writer, &err) < 0; i++) {
+		state_barrier(f);
+		usleep(5000);
+	}
+	state_assert_healthy(f);
+}
+
 static void
 test_failing_directory_sync(void **state)
 {
@@ -556,6 +576,7 @@ main(void)
 		T(test_lazy_lines),
 		T(test_backlog_is_bounded),
 		T(test_failing_record),
+		T(test_failing_record_heals_under_load),
 		T(test_failing_directory_sync),
 		T(test_failing_delete),
 		T(test_put_error_keeps_its_place),
