@@ -316,6 +316,13 @@ authorise(struct session *s, struct release *r, const struct release_ask *ask,
 		send_value(s, view, as_text, &rec);
 		return;
 	}
+	if (audit_is_behind(serve->audit)) {
+		if (r)
+			release_end(r);
+		session_refuse(s, PROBLEM_AUDIT, "the disk that the audit log "
+		    "is on does not keep up, so nothing is released");
+		return;
+	}
 	if (r)
 		session_end(&r->op);
 	else

@@ -135,6 +135,12 @@ audit_before(struct audit *a, const struct audit_rec *rec,
 	return NULL;
 }
 
+bool
+audit_is_behind(const struct audit *a)
+{
+	return writer_is_behind(a->writer);
+}
+
 struct writer_item *
 audit_durable(struct audit *a, const struct audit_rec *rec,
     writer_done_fn *done, void *arg)

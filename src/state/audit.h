@@ -90,6 +90,9 @@ bool audit_is_strict(const struct audit *a);
  * done is NOT called: go on at once. */
 struct writer_item *audit_before(struct audit *a, const struct audit_rec *rec,
     writer_done_fn *done, void *arg);
+/* The disk has stalled for so long that nobody else should be let in to wait
+ * for a record: one who goes away again leaves his in the queue. */
+bool audit_is_behind(const struct audit *a);
 /* Durable, whatever the mode: for mints, logins, refreshes. done may be NULL,
  * and NULL is returned then. */
 struct writer_item *audit_durable(struct audit *a,

@@ -257,6 +257,18 @@ writer_put_line(struct writer *w, const char *text, size_t len, bool durable,
 	return put_item(w, it, done, arg);
 }
 
+bool
+writer_is_behind(const struct writer *w)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)&w->lock;
+	bool r;
+
+	pthread_mutex_lock(lock);
+	r = w->queue_bytes > WRITER_BACKLOG_MAX / 2;
+	pthread_mutex_unlock(lock);
+	return r;
+}
+
 struct writer_item *
 writer_put_error(struct writer *w, const struct tb_error *why,
     writer_done_fn *done, void *arg)

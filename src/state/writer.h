@@ -116,6 +116,9 @@ struct writer_item *writer_put(struct writer *w, struct writer_rec *rec,
 struct writer_item *writer_put_line(struct writer *w, const char *text,
     size_t len, bool durable, writer_done_fn *done, void *arg);
 #define WRITER_BACKLOG_MAX ((size_t)32 << 20)
+/* Half of that waits: who can say no to what would add to it does, so that the
+ * rest is there for what cannot be left out. */
+bool writer_is_behind(const struct writer *w);
 /* Writes nothing; done gets this error, in its turn. For callers that promise
  * to fail through done only. */
 struct writer_item *writer_put_error(struct writer *w,

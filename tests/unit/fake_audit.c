@@ -27,7 +27,7 @@ struct audit {
 static struct {
 	struct strbuf text, taken;
 	struct writer_item *first, **end;
-	bool hold, fail;
+	bool hold, fail, behind;
 	char last_request[32];
 	uint64_t last_same;
 	const char *checkpoint;
@@ -181,6 +181,18 @@ audit_durable(struct audit *a, const struct audit_rec *rec,
 {
 	note(rec);
 	return put(a, done, arg);
+}
+
+void
+fake_audit_behind(bool behind)
+{
+	fake.behind = behind;
+}
+
+bool
+audit_is_behind(const struct audit *a)
+{
+	return fake.behind;
 }
 
 struct writer_item *

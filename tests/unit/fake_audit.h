@@ -19,6 +19,8 @@ const char *fake_audit_take(void);
 void fake_audit_strict(struct audit *a, bool strict);
 /* While held, `done` of strict records does not run; release runs them. */
 void fake_audit_hold(bool hold);
+/* The disk does not keep up. */
+void fake_audit_behind(bool behind);
 /* The next strict record fails. */
 void fake_audit_fail(void);
 /* The newest checkpoint there is, borrowed; NULL: none. */

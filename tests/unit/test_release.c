@@ -90,6 +90,27 @@ withholds_without_a_record(void **state)
 	close(fd);
 }
 
+/* Or who asks and goes away, again and again, fills the memory with records. */
+static void
+lets_nobody_wait_for_a_disk_that_is_behind(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api");
+	struct answer a;
+
+	fake_audit_strict(w->audit, true);
+	world_ready(w);
+	fake_audit_behind(true);
+	a = world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	answer_must_be(&a, 503, "unavailable.audit");
+	assert_audit("");
+	fake_audit_behind(false);
+	a = world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	assert_int_equal(a.status, 200);
+	assert_audit("authorised t1/1 c:1\nsent t1/1\n");
+	close(fd);
+}
+
 static void
 withholds_from_who_went_away(void **state)
 {
@@ -283,6 +304,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		T(releases_nothing_before_its_record),
 		T(withholds_without_a_record),
+		T(lets_nobody_wait_for_a_disk_that_is_behind),
 		T(withholds_from_who_went_away),
 		T(answers_who_only_closed_its_writing_side),
 		T(judges_again_at_the_last_gate),

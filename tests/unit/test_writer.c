@@ -312,14 +312,17 @@ test_backlog_is_bounded(void **state)
 	memcpy(big, "{\"a\":\"", 6);
 	memcpy(big + (1 << 20) - 2, "\"}", 2);
 	park(f);
+	assert_false(writer_is_behind(f->writer));
 	for (i = 0; i < 40; i++)
 		writer_put_line(f->writer, big, 1 << 20, false, NULL, NULL);
+	assert_true(writer_is_behind(f->writer));
 	state_put_line(f, "waited-for", true);
 	writer_get_stats(f->writer, &stats);
 	assert_int_equal(stats.lost, 8);
 	fake_disk_release();
 	assert_true(state_wait_done(f, 2));
 	assert_string_equal(state_done_log, "park waited-for");
+	assert_false(writer_is_behind(f->writer));
 	assert_int_equal(state_count_lines(f, "xxx"), 32);
 }
 
