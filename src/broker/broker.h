@@ -63,9 +63,11 @@ struct broker_view {
 	const char *token_id;    /* upstream id, "" when there is none */
 	const char *fingerprint; /* keyed */
 	const char *backend, *login, *human; /* login, human may be NULL */
-	int64_t expires_at;      /* epoch seconds */
+	int64_t expires_at;      /* epoch seconds, by the clock that clients
+	                          * have now: one that was set moves it */
 	struct broker_releases *releases; /* the token's, to be counted up */
-	uint64_t serial; /* changes whenever any of the above does: render key */
+	uint64_t serial; /* changes whenever any of the above but expires_at
+	                  * does: with that, a key for what is made of it */
 };
 
 /* Off the hot path, by name; one that is not configured is not counted. */

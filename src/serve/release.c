@@ -121,7 +121,7 @@ record_of(struct session *s, const char *id, const struct acl_verdict *v,
 		.request_id = id,
 		.delivery = delivery,
 		.expires_at = view->expires_at,
-		.same = session_same_record(s, view->name, view->serial),
+		.same = session_same_record(s, view),
 	};
 }
 

@@ -32,6 +32,7 @@ struct kept {
 	struct kept *next;
 	char *token;
 	uint64_t serial;
+	int64_t expires_at; /* a clock that was set changes it */
 	struct secret text;
 	size_t body_at; /* behind the status line */
 	char *patch;    /* the last PATCH_LEN bytes of text */
@@ -166,6 +167,7 @@ kept_make(struct kept *k, const struct broker_view *view)
 	memcpy(p, tail.s, tail.len);
 	k->patch = (char *)p + tail.len;
 	k->serial = view->serial;
+	k->expires_at = view->expires_at;
 }
 
 static int64_t
@@ -210,7 +212,8 @@ render_json(struct render *r, const struct broker_view *view,
 	const char *text;
 	size_t skip = 0;
 
-	if (k->serial != view->serial || secret_is_empty(&k->text))
+	if (k->serial != view->serial || k->expires_at != view->expires_at ||
+	    secret_is_empty(&k->text))
 		kept_make(k, view);
 	make_patch(k->patch, seconds_left(view, how->now_s), how->request_id);
 	out->n_iov = 0;

@@ -485,8 +485,8 @@ session_verdict(struct session *s, const char *token)
 }
 
 uint64_t
-session_same_record(struct session *s, const char *token, uint64_t serial)
+session_same_record(struct session *s, const struct broker_view *view)
 {
 	return s->who != &s->peer->who ? 0 : verdict_same(s->peer->verdicts,
-	    s->door->id, token, serial, &s->set->same_records);
+	    s->door->id, view, &s->set->same_records);
 }

@@ -86,9 +86,9 @@ bool session_peer_is_alive(const struct session *s);
 const char *session_request_id(const struct session *s,
     char buf[17]);
 struct acl_verdict session_verdict(struct session *s, const char *token);
-/* After it allowed: struct audit_rec's `same`, for the value of this serial. */
-uint64_t session_same_record(struct session *s, const char *token,
-    uint64_t serial);
+/* After it allowed: struct audit_rec's `same`, for a release of this. */
+uint64_t session_same_record(struct session *s,
+    const struct broker_view *view);
 unsigned session_minor(const struct session *s);
 bool session_keeps_alive(const struct session *s);
 

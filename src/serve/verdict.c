@@ -70,15 +70,16 @@ verdict_get(struct verdict_cache **cache, const struct verdict_env *env,
 }
 
 uint64_t
-verdict_same(struct verdict_cache *c, enum acl_door door, const char *token,
-    uint64_t serial, uint64_t *last)
+verdict_same(struct verdict_cache *c, enum acl_door door,
+    const struct broker_view *view, uint64_t *last)
 {
-	struct verdict_kept *k = c ? find(c, door, token) : NULL;
+	struct verdict_kept *k = c ? find(c, door, view->name) : NULL;
 
 	if (!k)
 		return 0;
-	if (k->serial != serial) {
-		k->serial = serial;
+	if (k->serial != view->serial || k->expires_at != view->expires_at) {
+		k->serial = view->serial;
+		k->expires_at = view->expires_at;
 		k->same = 0;
 	} else if (!k->same) {
 		k->same = ++*last;

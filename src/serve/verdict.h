@@ -11,6 +11,7 @@
 #include "state/acl.h"
 
 struct broker;
+struct broker_view;
 struct conf;
 struct principal;
 
@@ -24,6 +25,7 @@ struct verdict_cache {
 		const char *token; /* borrowed from the configuration */
 		struct acl_verdict v;
 		uint64_t serial, same; /* see verdict_same */
+		int64_t expires_at;
 	} kept[VERDICT_KEPT];
 };
 
@@ -40,7 +42,7 @@ struct acl_verdict verdict_get(struct verdict_cache **cache,
     enum acl_door door, const char *token);
 
 /* After a permission: the number that struct audit_rec calls `same`, for a
- * release of the value with this serial. 0 for the first one: few peers ask
- * twice. *last: the newest number there is. */
+ * release of what view shows. 0 for the first one: few peers ask twice.
+ * *last: the newest number there is. */
 uint64_t verdict_same(struct verdict_cache *c, enum acl_door door,
-    const char *token, uint64_t serial, uint64_t *last);
+    const struct broker_view *view, uint64_t *last);

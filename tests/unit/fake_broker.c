@@ -201,6 +201,12 @@ fake_broker_set(struct broker *b, const char *name, const char *value,
 }
 
 void
+fake_broker_shift(struct broker *b, const char *name, int64_t expires_at)
+{
+	find(b, name)->expires_at = expires_at;
+}
+
+void
 fake_broker_unset(struct broker *b, const char *name)
 {
 	secret_clear(&find(b, name)->value);

@@ -20,6 +20,9 @@ void fake_broker_add(struct broker *b, const char *name);
 /* Its new value; whoever waits for it is told. */
 void fake_broker_set(struct broker *b, const char *name, const char *value,
     uint64_t generation, int64_t expires_at);
+/* The same value; the clock was set, and its end is another by it. */
+void fake_broker_shift(struct broker *b, const char *name,
+    int64_t expires_at);
 /* It has none any more / it is not configured any more. */
 void fake_broker_unset(struct broker *b, const char *name);
 void fake_broker_remove(struct broker *b, const char *name);

@@ -287,6 +287,14 @@ numbers_records_that_are_the_same(void **state)
 	second = fake_audit_last_same();
 	assert_int_not_equal(second, 0);
 	assert_int_not_equal(second, first);
+	/* nor is its end the same by a clock that was set */
+	fake_broker_shift(w->broker, "t1", now_real_s() + 10800);
+	world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	assert_int_equal(fake_audit_last_same(), 0);
+	world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	assert_int_not_equal(fake_audit_last_same(), second);
+	second = fake_audit_last_same();
+	assert_int_not_equal(second, 0);
 	/* the rules may be others */
 	serve_reconfigure(w->serve, &w->conf);
 	world_ask(w, fd, "GET tokens/t1", NULL, NULL);

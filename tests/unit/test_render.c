@@ -131,6 +131,14 @@ follows_the_serial(void **state)
 	render_json(r, &a, &how, &reply);
 	assert_non_null(strstr(join(&reply), "value-2"));
 	assert_null(strstr(join(&reply), "value-1"));
+	/* a clock that was wrong for a while leaves nothing behind */
+	assert_non_null(strstr(join(&reply), "\"2026-11-29T"));
+	a.expires_at += 86400;
+	render_json(r, &a, &how, &reply);
+	assert_non_null(strstr(join(&reply), "\"2026-11-30T"));
+	a.expires_at -= 86400;
+	render_json(r, &a, &how, &reply);
+	assert_non_null(strstr(join(&reply), "\"2026-11-29T"));
 	render_forget(r, "a");
 	render_forget(r, "nothing");
 	render_json(r, &b, &how, &reply);
