@@ -49,6 +49,7 @@ struct app {
 	struct broker *broker;
 	struct serve *serve;
 	struct loop_timer watchdog, drained, status;
+	char *refused; /* why the last reload was; NULL: it was not */
 	bool stopping;
 };
 
@@ -198,6 +199,8 @@ app_look_at_key(struct app *a)
 	seal_free(seal);
 }
 
+static loop_fn app_on_status;
+
 static int
 app_reload(void *arg, struct tb_error *err)
 {
@@ -205,6 +208,7 @@ app_reload(void *arg, struct tb_error *err)
 	struct conf *next;
 
 	sysd_notify_reloading();
+	free(STEAL(a->refused));
 	next = conf_load(a->conf_path, err);
 	if (next && broker_reconfigure(a->broker, next, err) < 0) {
 		conf_unref(next);
@@ -213,7 +217,9 @@ app_reload(void *arg, struct tb_error *err)
 	if (!next) {
 		log_error("conf", "reload refused, nothing was changed: %s",
 		    err->msg);
+		a->refused = xstrdup(err->msg);
 		sysd_notify("READY=1");
+		app_on_status(a);
 		return -1;
 	}
 	serve_reconfigure(a->serve, next);
@@ -225,6 +231,7 @@ app_reload(void *arg, struct tb_error *err)
 	    "%zu rules", a->conf_path, next->n_logins, next->n_backends,
 	    next->n_tokens, next->n_rules);
 	sysd_notify("READY=1");
+	app_on_status(a);
 	return 0;
 }
 
@@ -280,7 +287,9 @@ app_on_status(void *arg)
 	struct app *a = arg;
 	char *line _cleanup_free_ = broker_status_line(a->broker);
 
-	sysd_notify("STATUS=%s", line);
+	sysd_notify("STATUS=%s%s%s", line, a->refused ?
+	    "; the last reload was refused: " : "",
+	    a->refused ? a->refused : "");
 	loop_timer_set(&a->status, STATUS_MS);
 }
 
@@ -378,6 +387,7 @@ app_stop(struct app *a)
 	seal_free(a->seal);
 	loop_free(a->loop);
 	conf_unref(a->conf);
+	free(a->refused);
 }
 
 static int
