@@ -4,6 +4,13 @@
  * auditor may see. A job is one such wish; its asker may go away (forget), the
  * work goes on.
  */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "0.1.0"
+#endif
+
 #include <inttypes.h>
 
 #include "base/log.h"
@@ -554,6 +561,7 @@ broker_status(struct broker *b)
 {
 	json_t *o = json_object();
 
+	status_str(o, "version", PACKAGE_VERSION);
 	status_time(o, "started_at", b->started_at);
 	status_str(o, "audit", audit_is_strict(b->tenv.audit) ? "strict" :
 	    "relaxed");

@@ -24,7 +24,8 @@
 static const struct command *const commands[] = { &cmd_login, &cmd_logout,
 	&cmd_status, &cmd_health, &cmd_list, &cmd_get, &cmd_run, &cmd_rotate,
 	&cmd_revoke, &cmd_import, &cmd_reconcile, &cmd_explain, &cmd_audit,
-	&cmd_reload, &cmd_init_key, &cmd_rekey, &cmd_adopt };
+	&cmd_doctor, &cmd_unit, &cmd_reload, &cmd_init_key, &cmd_rekey,
+	&cmd_adopt };
 
 /* Options that every command takes stand in front of its own. */
 enum { COMMON_RUN_DIR, COMMON_HELP, COMMON_VERSION, N_COMMON };

@@ -145,8 +145,8 @@ class Tokenbroker(sdbox.Box):
             assert not any(k.encode() in text for k in self.known), f"a secret stands in {path}"
 
 
-@pytest.fixture(scope="module")
-def box():
+@pytest.fixture(scope="module", name="shared_box")
+def make_box():
     reason = sdbox.skip_reason()
     if reason:
         pytest.skip(f"no systemd can be booted here: {reason}")
@@ -154,6 +154,15 @@ def box():
         tb.prepare()
         yield tb
         tb.search_for_secrets()
+
+
+@pytest.fixture
+def box(shared_box, request):
+    """After a failure it shows what the journal has of the daemon."""
+    failed = request.session.testsfailed
+    yield shared_box
+    if request.session.testsfailed > failed:
+        print("\n".join(shared_box.journal("tokenbrokerd", "--output=short-precise").splitlines()[-60:]))
 
 
 def ready(tb):
