@@ -7,8 +7,8 @@
         box.run("tokenbrokerctl", "get", "t", unit="a.service")  # in a unit of its own
         box.journal("tokenbrokerd")
 
-The build is $TB_BUILDDIR_PLAIN, or one without sanitizers that is made when $TB_BUILDDIR has them: AddressSanitizer
-cannot live under the hardening of the unit.
+The build is $TB_BUILDDIR_PLAIN, or $TB_BUILDDIR where that is for /usr and without sanitizers, or one that is made:
+AddressSanitizer cannot live under the hardening of the unit.
 """
 
 import fcntl
@@ -45,7 +45,7 @@ def plain_build():
     build = daemon.BUILD.resolve()
     asked = shlex.split(subprocess.run([build / "config.status", "--config"], capture_output=True, text=True,
                                        check=True).stdout)
-    if not any(a.startswith("--enable-sanitizers") for a in asked):
+    if "--prefix=/usr" in asked and not any(a.startswith("--enable-sanitizers") for a in asked):
         return build
     plain = build / "plain"
     plain.mkdir(exist_ok=True)

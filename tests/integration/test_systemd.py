@@ -184,6 +184,7 @@ def test_shipped_units(box):
         assert box.show(f"tokenbroker-{door}.socket", "ActiveState") == "active"
         stat = (box.root / f"run/tokenbroker/{door}.sock").stat()
         assert (stat.st_mode & 0o7777, stat.st_uid) == (mode, 0)
+    assert box.enter("stat", "-c", "%a %U", "/run/tokenbroker").stdout == "755 root\n"
     said = box.enter("systemd-analyze", "verify", "--man=no", "tokenbrokerd.service", "tokenbroker-api.socket",
                      "tokenbroker-admin.socket", "tokenbroker-credential.socket")
     assert said.stderr == ""
