@@ -129,6 +129,8 @@ metrics_file_new(struct serve *s)
 void
 metrics_file_reconfigure(struct metrics_file *f)
 {
+	if (!f)
+		return;
 	if (f->serve->conf->metrics_file)
 		loop_timer_set(&f->timer, 0);
 	else

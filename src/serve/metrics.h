@@ -14,6 +14,6 @@ struct strbuf;
 void metrics_text(struct serve *s, bool prometheus, struct strbuf *out);
 
 struct metrics_file *metrics_file_new(struct serve *s);
-/* By the present configuration. */
+/* By the present configuration. NULL is fine, here and below. */
 void metrics_file_reconfigure(struct metrics_file *f);
 void metrics_file_free(struct metrics_file *f);
