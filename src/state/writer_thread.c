@@ -258,6 +258,7 @@ keep_spares(struct writer *w, struct item_list *forgotten)
 	while ((it = forgotten->head) && it->is_batch &&
 	    it->len <= WRITER_BATCH_BYTES && w->n_spare < WRITER_SPARE_MAX) {
 		forgotten->head = it->next;
+		free(STEAL(it->err));
 		it->next = w->spare;
 		w->spare = it;
 		w->n_spare++;

@@ -207,7 +207,7 @@ def test_everything_fails_for_a_while(sandbox, tmp_path, what):
         assert_well_again(tb)
         assert get(tb, "other", timeout=60).status == 200
         # The log itself says that there was a gap, and how many lines fell into it.
-        util.wait_until(lambda: any(r["event"] == "lost" for f in audit_files(tb)
+        util.wait_until(lambda: any(r["event"] == "disk_recovered" and r.get("count", 0) > 0 for f in audit_files(tb)
                                     for r in map(json.loads, f.read_text().splitlines())), 20, "the confession")
 
 
