@@ -16,6 +16,22 @@ def pytest_addoption(parser):
                      help="test_crash.py: only the crash points whose 'SIDE CALL FILE #N' this finds")
 
 
+# What these set up is shared by the whole file, or takes the whole machine: with several workers one runs all of it.
+IN_ONE_PIECE = ("test_crash", "test_outages", "test_sandbox", "test_systemd")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "xdist_group(name): what one worker runs (pytest-xdist)")
+
+
+def pytest_collection_modifyitems(items):
+    """Long pieces first, so that no worker is left alone with one."""
+    for item in items:
+        if item.module.__name__ in IN_ONE_PIECE:
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+    items.sort(key=lambda item: item.module.__name__ not in IN_ONE_PIECE)
+
+
 @pytest.fixture
 def crash_only(request):
     return request.config.getoption("--crash-only")
