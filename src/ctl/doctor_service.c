@@ -192,15 +192,49 @@ judge_token(struct doctor *d, const struct json_t *o, int64_t now)
 		    "mint is not known", name);
 }
 
+/* A state that may not be ours to use, and records that are not used. */
+static void
+judge_state(struct doctor *d, const struct json_t *o)
+{
+	const char *why = jval_str(o, "quarantine");
+	size_t lost = jval_size(jval_list(jval_get(o, "trouble"), "trouble"));
+
+	if (why)
+		doctor_add(d, FINDING_FAIL, area_daemon, "if this host is to "
+		    "go on with it: tokenbrokerctl adopt; see RECOVERY in "
+		    "tokenbrokerd(8)", "the state is quarantined: %s", why);
+	if (lost)
+		doctor_add(d, FINDING_WARN, area_daemon, "tokenbrokerctl "
+		    "status says which and why", "%zu record%s of the state "
+		    "%s not used", lost, lost == 1 ? "" : "s",
+		    lost == 1 ? "is" : "are");
+}
+
+static void
+judge_orphans(struct doctor *d, const struct json_t *o)
+{
+	const char *backend = jval_str(o, "backend");
+	int64_t n = jval_int(o, "orphans_alive", 0);
+
+	if (n > 0)
+		doctor_add(d, FINDING_WARN, area_tokens, "tokenbrokerctl "
+		    "reconcile lists them, and can revoke them", "backend %s: "
+		    "%" PRId64 " token%s made here %s alive and known to "
+		    "nobody", backend ? backend : "?", n, n == 1 ? "" : "s",
+		    n == 1 ? "is" : "are");
+}
+
 static void
 judge_status(struct doctor *d, const struct json_t *o)
 {
 	const struct json_t *disk = jval_get(o, "disk");
 	const struct json_t *logins = jval_list(jval_get(o, "logins"),
 	    "logins"), *tokens = jval_list(jval_get(o, "tokens"), "tokens");
+	const struct json_t *looks = jval_list(jval_get(o, "reconcile"),
+	    "reconcile");
 	const char *version = jval_str(o, "version");
 	const char *error = jval_str(disk, "error");
-	int64_t now = now_real_s(), lost = jval_int(disk, "quarantined", 0);
+	int64_t now = now_real_s();
 	size_t i;
 
 	if (!streq(version, PACKAGE_VERSION))
@@ -211,17 +245,16 @@ judge_status(struct doctor *d, const struct json_t *o)
 	else
 		doctor_add(d, FINDING_OK, area_daemon, NULL, "tokenbrokerd "
 		    "%s answers", version);
+	judge_state(d, jval_get(o, "state"));
 	if (error)
 		doctor_add(d, FINDING_FAIL, area_daemon, "look at the disk; "
 		    "the log says more", "it cannot write: %s", error);
-	if (lost)
-		doctor_add(d, FINDING_WARN, area_daemon, "journalctl -u "
-		    "tokenbrokerd says why", "%" PRId64 " record%s in "
-		    "quarantine", lost, lost == 1 ? "" : "s");
 	for (i = 0; i < jval_size(logins); i++)
 		judge_login(d, jval_at(logins, i), now);
 	for (i = 0; i < jval_size(tokens); i++)
 		judge_token(d, jval_at(tokens, i), now);
+	for (i = 0; i < jval_size(looks); i++)
+		judge_orphans(d, jval_at(looks, i));
 }
 
 void

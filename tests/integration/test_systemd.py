@@ -434,18 +434,23 @@ def test_watchdog(box):
 
 def test_bad_configuration_at_start(box):
     """The daemon cannot start: consumers fail at once and not with nothing; the door comes back with the daemon."""
+    bad = box.root / "etc/tokenbroker/conf.d/50-bad.conf"
     box.enter("systemctl", "stop", "tokenbrokerd")
-    box.write("etc/tokenbroker/conf.d/50-bad.conf", "[client x]\nunits = x\n")
-    show = box.start_unit("consumer-bad.service", f"""\
-        [Service]
-        Type=oneshot
-        TimeoutStartSec=20
-        LoadCredential=influx:{SOCKET}
-        ExecStart=/bin/true
-        """, check=1)
-    assert (show["Result"], show["ExecMainStatus"]) == ("exit-code", "243"), show
-    box.daemon_says("50-bad.conf:2", "units")
-    (box.root / "etc/tokenbroker/conf.d/50-bad.conf").unlink()
+    bad.write_text("[client x]\nunits = x\n")
+    try:
+        show = box.start_unit("consumer-bad.service", f"""\
+            [Service]
+            Type=oneshot
+            TimeoutStartSec=50
+            LoadCredential=influx:{SOCKET}
+            ExecStart=/bin/true
+            """, check=1)
+        assert (show["Result"], show["ExecMainStatus"]) == ("exit-code", "243"), show
+        box.daemon_says("50-bad.conf:2", "units")
+        tries = box.journal("tokenbrokerd").count("50-bad.conf:2")
+        assert tries <= 16, tries
+    finally:
+        bad.unlink()
     box.enter("systemctl", "start", "tokenbrokerd")
     assert box.show("tokenbroker-credential.socket", "ActiveState") == "active"
     box.enter("systemctl", "start", "consumer-bad.service")
@@ -746,6 +751,24 @@ def test_unit_prints_what_works(box):
         box.ctl("unit", name, check=2)
     said = box.ctl("unit", "n" * 80, "--credential", "influx", check=1).stderr
     assert "11 characters too long" in said
+
+
+def test_doctor_sees_a_quarantined_state(box):
+    """An older state was put back, and what the finding says to do about it works."""
+    state, saved = "/var/lib/tokenbroker", "/root/saved"
+    box.enter("systemctl", "stop", "tokenbrokerd")
+    box.enter("cp", "-a", state, saved)
+    box.ctl("rotate", "influx")
+    box.token()
+    box.enter("systemctl", "stop", "tokenbrokerd")
+    box.enter("sh", "-c", f"rm -r {state} && mv {saved} {state}")
+    box.enter("systemctl", "start", "tokenbrokerd")
+    findings, status = doctor(box)
+    assert status == 1
+    assert "tokenbrokerctl adopt" in finding(findings, "fail", "the state is quarantined")["todo"]
+    box.ctl("adopt", "--yes")
+    findings, status = doctor(box)
+    assert status == 0, [f for f in findings if f["level"] == "fail"]
 
 
 # ------------------------------------------------------------------------------ make install
