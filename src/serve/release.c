@@ -299,7 +299,8 @@ authorise(struct session *s, struct release *r, const struct release_ask *ask,
 	/* One request counts once, however often its value was superseded while
 	 * the record was written (its generation is set then). */
 	if (!(r && r->generation) && !rate_take(serve->rate, v->rule,
-	    who->uid, session_door(s)->ops ? who->unit : NULL, now_boot_ms(),
+	    who->uid, session_door(s)->ops ? who->unit : NULL,
+	    v->rule->rate_count ? now_boot_ms() : 0,
 	    &over.retry_after_s)) {
 		if (r)
 			release_end(r);

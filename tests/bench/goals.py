@@ -4,7 +4,6 @@
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import time
 
@@ -291,9 +290,12 @@ class Bench:
         env = {**os.environ, "TOKENBROKER_RUN_DIR": str(self.relaxed.dir / "run")}
         if self.agent:
             env["OIDC_SOCK"] = str(self.agent.path)
+        # a single client: see lab.py
+        self.relaxed.pin(self.lab.server_cpu)
+        same_cpu = lambda: os.sched_setaffinity(0, {self.lab.server_cpu})
         rounds = []
         for _ in range(self.rounds):
-            done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True)
+            done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True, preexec_fn=same_cpu)
             rounds.append([float(line.split()[0].split("=")[1]) for line in done.stdout.splitlines()])
         print("\nCommands, us: " + ", ".join(f"{pathlib.Path(c[0]).name} {L.median([r[i] for r in rounds]):.0f}"
                                              for i, c in enumerate(commands)))
