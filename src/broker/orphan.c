@@ -102,7 +102,7 @@ orphan_look_begins(struct orphan_book *b)
 {
 	b->n_untold = 0;
 	for (size_t i = 0; i < b->n_orphans; i++)
-		b->orphans[i].seen = false;
+		b->orphans[i].seen = b->orphans[i].refused = false;
 	for (size_t i = 0; i < b->n_retired; i++)
 		b->retired[i].seen = false;
 }

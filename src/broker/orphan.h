@@ -28,6 +28,7 @@ struct orphan {
 	/* not kept over a restart */
 	int64_t first_ms; /* boot time; 0: in an earlier run */
 	bool seen;        /* in the present look */
+	bool refused;     /* ... the service would not revoke it */
 };
 
 struct retired {

@@ -271,7 +271,7 @@ orphan_is_due(const struct reconcile *r, const struct orphan *o)
 	int64_t age = o->first_ms ? r->began_ms - o->first_ms :
 	    (now_real_s() - o->first_seen) * 1000;
 
-	return o->seen && !o->revoked_at && age >= r->conf->settle_time_ms;
+	return o->seen && !o->refused && !o->revoked_at && age >= r->conf->settle_time_ms;
 }
 
 static void
@@ -284,7 +284,14 @@ reconcile_on_revoked(void *arg, struct backend_run *run,
 	r->op = NULL;
 	if (err) {
 		str_set(&r->revoking, NULL);
-		reconcile_fail(r, err);
+		if (tb_error_is_transient(err) || err->code == TB_E_LOGIN) {
+			reconcile_fail(r, err);
+			return;
+		}
+		/* this one, not the service: others shall not wait for it */
+		o->refused = true;
+		r->refusal = *err;
+		reconcile_revoke_next(r);
 		return;
 	}
 	o->revoked_at = now_real_s();
@@ -297,12 +304,17 @@ reconcile_on_revoked(void *arg, struct backend_run *run,
 	reconcile_revoke_next(r);
 }
 
+/* From another one on in every look, since a look has room for a few only. */
 static struct orphan *
 next_due(struct reconcile *r)
 {
-	for (size_t i = 0; i < r->book.n_orphans; i++) {
-		if (orphan_is_due(r, &r->book.orphans[i]))
-			return &r->book.orphans[i];
+	size_t n = r->book.n_orphans;
+
+	for (size_t i = 0; i < n; i++) {
+		struct orphan *o = &r->book.orphans[(i + r->counts.looks) % n];
+
+		if (orphan_is_due(r, o))
+			return o;
 	}
 	return NULL;
 }
@@ -330,7 +342,10 @@ reconcile_revoke_next(struct reconcile *r)
 		r->look.recipe.kind = o->kind;
 	if (!o || !reconcile_may_revoke(r) ||
 	    r->n_revocations++ >= REVOKE_MAX) {
-		reconcile_end(r, NULL);
+		if (r->refusal.code)
+			reconcile_fail(r, &r->refusal);
+		else
+			reconcile_end(r, NULL);
 		return;
 	}
 	str_set(&r->revoking, o->id);
@@ -401,6 +416,7 @@ reconcile_begin(struct reconcile *r)
 	r->counts.looks++;
 	r->counts.listed = r->counts.ours = r->counts.others = 0;
 	r->suspects = false;
+	r->refusal = (struct tb_error)TB_ERROR_INIT;
 	r->look = (struct token_conf){ .name = r->name, .backend = r->bc };
 	r->kinds = kinds_of(r->conf, r->bc);
 	r->began_ms = now_boot_ms();

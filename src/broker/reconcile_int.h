@@ -44,6 +44,7 @@ struct reconcile {
 	int64_t began_ms;
 	bool suspects;          /* another look is wanted after settle_time */
 	char *revoking;         /* id of the orphan, in the book */
+	struct tb_error refusal; /* of one of them; TB_OK: none */
 	unsigned n_revocations;
 
 	struct tb_error last_error;

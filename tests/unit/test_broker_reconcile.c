@@ -260,6 +260,35 @@ test_failed_revocation_is_tried_again(void **state)
 	assert_int_equal(fake_state_audits(AUDIT_REVOKED), 1);
 }
 
+/* One that the service will not revoke does not shield the others. */
+static void
+test_refused_revocation_stops_no_other(void **state)
+{
+	struct world *w = *state;
+	static const char other[] = "ffeeddccbbaa99887766554433221100";
+	char *list = xasprintf("[{\"id\":\"kept\",\"description\":"
+	    "\"[tokenbroker h/%s db #8 %s]\"},{\"id\":\"lost\","
+	    "\"description\":\"[tokenbroker h/%s db #9 %s]\"}]",
+	    installation(), NONCE, installation(), other);
+
+	fake_http_push_json_for("/tokens", 200, list);
+	fake_loop_advance(9 * MINUTE_MS);
+	fake_http_push_json_for("/tokens", 200, list);
+	fake_http_push_json_for("/tokens/kept", 400, "{}");
+	fake_http_push_json_for("/tokens/lost", 204, "");
+	fake_loop_advance(2 * MINUTE_MS);
+	assert_int_equal(world_count("DELETE", "/tokens/kept"), 1);
+	assert_int_equal(world_count("DELETE", "/tokens/lost"), 1);
+	assert_int_equal(orphans(w), 1);
+	/* and is itself not forgotten */
+	push_list("kept", installation(), NONCE, 1);
+	fake_http_push_json_for("/tokens/kept", 204, "");
+	fake_loop_advance(2 * MINUTE_MS);
+	assert_int_equal(orphans(w), 0);
+	free(list);
+	fake_http_drop_scripted();
+}
+
 /* ------------------------------------------------------------- no orphans */
 
 static void
@@ -723,6 +752,7 @@ main(void)
 		T(test_another_installation_is_left_alone, revoke),
 		T(test_unreadable_records_forbid_revocation, revoke),
 		T(test_failed_revocation_is_tried_again, revoke),
+		T(test_refused_revocation_stops_no_other, revoke),
 		T(test_what_is_held_is_no_orphan, revoke),
 		T(test_mint_under_way_is_no_orphan, revoke),
 		T(test_what_is_over_is_no_orphan, revoke),
