@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "backend/names.h"
 #include "base/strbuf.h"
 #include "base/tb_error.h"
 #include "conf_ini.h"
@@ -182,6 +183,7 @@ build_object(struct conf_build *b, enum conf_section section,
 		APPEND(c->backends, c->n_backends, xnew(struct backend_conf));
 		c->backends[c->n_backends - 1]->name = xstrdup(name);
 		c->backends[c->n_backends - 1]->where = xstrdup(where);
+		c->backends[c->n_backends - 1]->names = names_new();
 		return c->backends[c->n_backends - 1];
 	case CONF_TOKEN:
 		APPEND(c->tokens, c->n_tokens, xnew(struct token_conf));

@@ -9,6 +9,8 @@
 #include "conf_int.h"
 #include "lib/http.h"
 
+#define EXPIRY_GRACE_MS (10 * 60 * 1000)
+
 /* Where a provider differs from the plain standard. */
 static const struct {
 	const char *preset, *key, *value;
@@ -264,6 +266,8 @@ check_backend(const struct conf_item *item, struct tb_error *err)
 		c->probe.url = xstrdup0(c->probe_url);
 	if (c->ops->check(c, err) < 0)
 		return backend_error(item, err);
+	if (!c->expiry_grace_ms && (c->ops->caps(c, NULL) & BACKEND_NO_EXPIRY))
+		c->expiry_grace_ms = EXPIRY_GRACE_MS;
 	return 0;
 }
 

@@ -216,6 +216,23 @@ add_credential(const struct conf_option *o, void *object, char *word,
 
 /* ---------------------------------------------------------- permissions */
 
+/* Words of their own, as `influx auth create` has them. */
+static bool
+permission_is_word(const char *word)
+{
+	return strncmp(word, "read-", 5) == 0 ||
+	    strncmp(word, "write-", 6) == 0 || streq(word, "all-access") ||
+	    streq(word, "operator") || streq(word, "clone");
+}
+
+/* "read-bucket NAME": the second word may be anything, colons included. */
+static bool
+permission_takes_word(const char *action)
+{
+	return streq(action, "read-bucket") || streq(action, "write-bucket") ||
+	    streq(action, "clone");
+}
+
 /* What the words may be is for the backend to say. */
 static int
 add_permission(const struct conf_option *o, void *object, char *word,
@@ -224,15 +241,23 @@ add_permission(const struct conf_option *o, void *object, char *word,
 	struct backend_recipe *r = &((struct token_conf *)object)->recipe;
 	char *colon = strchr(word, ':');
 	size_t n = r->n_permissions;
+	bool plain = permission_is_word(word);
 
-	if (!colon || colon == word || !colon[1])
+	if (n && !r->permissions[n - 1].resource &&
+	    permission_takes_word(r->permissions[n - 1].action)) {
+		r->permissions[n - 1].resource = xstrdup(word);
+		return 0;
+	}
+	if (!plain && (!colon || colon == word || !colon[1]))
 		return tb_error_set(err, TB_E_CONFIG,
-		    "'%.60s': read:DATABASE or write:DATABASE is wanted",
+		    "'%.60s': read:DATABASE or write:DATABASE is wanted, or "
+		    "with type influxdb-v2 a word such as read-buckets",
 		    word);
 	r->permissions = xreallocarray(r->permissions, n + 1,
 	    sizeof(*r->permissions));
-	r->permissions[n].action = xstrndup(word, (size_t)(colon - word));
-	r->permissions[n].resource = xstrdup(colon + 1);
+	r->permissions[n].action = xstrndup(word, plain ? strlen(word) :
+	    (size_t)(colon - word));
+	r->permissions[n].resource = plain ? NULL : xstrdup(colon + 1);
 	r->n_permissions++;
 	return 0;
 }
@@ -400,8 +425,12 @@ static void
 print_permissions(struct strbuf *out, const struct backend_recipe *r)
 {
 	for (size_t i = 0; i < r->n_permissions; i++) {
-		print_word(out, r->permissions[i].action);
-		strbuf_addf(out, ":%s", r->permissions[i].resource);
+		const char *action = r->permissions[i].action;
+
+		print_word(out, action);
+		if (r->permissions[i].resource)
+			strbuf_addf(out, "%c%s", permission_takes_word(action) ?
+			    ' ' : ':', r->permissions[i].resource);
 	}
 }
 

@@ -355,7 +355,11 @@ static bool
 print_bool(const struct conf_option *o, const void *object,
     struct strbuf *out)
 {
-	strbuf_adds(out, *FIELD_C(object, o, bool) ? "yes" : "no");
+	bool v = *FIELD_C(object, o, bool);
+
+	if (!v && !o->def)
+		return false; /* not set */
+	strbuf_adds(out, v ? "yes" : "no");
 	return true;
 }
 

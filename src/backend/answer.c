@@ -225,15 +225,15 @@ answer_listed(struct backend_run *run, const struct http_reply *reply,
 		return tb_error_set(err, TB_E_PROTO,
 		    "the answer holds no list of tokens");
 	n = json_array_size(list);
-	run->listed = (struct backend_listed *)xcalloc(n,
+	run->listed = xreallocarray(run->listed, run->n_listed + n,
 	    sizeof(*run->listed));
 	json_array_foreach(list, i, item) {
-		if (answer_item(item, spec, run->now_s, &run->listed[i],
-			&described, err) < 0)
+		if (answer_item(item, spec, run->now_s,
+			&run->listed[run->n_listed], &described, err) < 0)
 			return -1;
 		run->n_listed++;
 	}
-	if (n && !described)
+	if (n && !described && !spec->may_lack_descriptions)
 		return tb_error_set(err, TB_E_PROTO,
 		    "no item of the list has a description at '%s'",
 		    spec->list_description);

@@ -23,6 +23,7 @@ struct answer_spec {
 	const char *id; /* of the reply to a mint */
 	const char *expires[ANSWER_SPELLINGS];
 	bool id_required, expires_required;
+	bool may_lack_descriptions; /* where none has one, ours is not there */
 
 	/* NULL: the list is the whole reply, or the only array in it */
 	const char *list;
@@ -43,6 +44,6 @@ bool answer_is_id(const char *id);
 /* Fills token, minted_id and minted_expires_at of run. */
 int answer_minted(struct backend_run *run, const struct http_reply *reply,
     const struct answer_spec *spec, struct tb_error *err);
-/* Fills listed. */
+/* Adds to listed, since a list may have pages. */
 int answer_listed(struct backend_run *run, const struct http_reply *reply,
     const struct answer_spec *spec, struct tb_error *err);

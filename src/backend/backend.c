@@ -13,6 +13,8 @@
 #include "backend/import.h"
 #include "backend/influxdb3.h"
 #include "backend/influxdb_mgmt.h"
+#include "backend/influxdb_v2.h"
+#include "backend/names.h"
 #include "backend/oauth_access.h"
 #include "base/strbuf.h"
 #include "lib/jsonx.h"
@@ -27,6 +29,7 @@ static const struct backend_ops *const backend_types[] = {
 	&import_ops,
 	&influxdb_mgmt_clustered_ops,
 	&influxdb_mgmt_dedicated_ops,
+	&influxdb_v2_ops,
 	&influxdb3_ops,
 	&oauth_access_ops,
 };
@@ -65,6 +68,8 @@ backend_verb_name(enum backend_verb verb)
 		return "revoke";
 	case BACKEND_PROBE:
 		return "probe";
+	case BACKEND_DISABLE:
+		return "disable";
 	}
 	return "?";
 }
@@ -91,6 +96,9 @@ backend_conf_free(struct backend_conf *c)
 	free(c->base_url);
 	free(c->account_id);
 	free(c->cluster_id);
+	free(c->org);
+	free(c->owner);
+	names_free(c->names);
 	free(c->tokens_path);
 	free(c->auth_scheme);
 	free(c->expiration_type);
@@ -131,6 +139,8 @@ backend_run_clear(struct backend_run *run)
 	secret_clear(&run->bearer);
 	secret_clear(&run->value);
 	secret_clear(&run->token);
+	if (run->scratch)
+		run->scratch_free(run->scratch);
 	free(run->description);
 	free(run->token_id);
 	free(run->minted_id);
@@ -152,7 +162,9 @@ backend_prepare(const struct backend_run *run, const char *method,
 	const struct secret *bearer = run->verb == BACKEND_PROBE ?
 	    &run->value :
 	    &run->bearer;
-	const char *scheme = run->conf->auth_scheme;
+	const char *scheme = run->conf->auth_scheme ?
+	    run->conf->auth_scheme :
+	    run->conf->ops->auth_scheme;
 
 	request->method = method;
 	request->url = strbuf_steal(url);
@@ -252,7 +264,7 @@ backend_refused(struct backend_run *run, const struct http_reply *reply,
 {
 	backend_reply_error(reply, backend_verb_name(run->verb), err);
 	run->unauthorized = reply->status == 401;
-	run->uncertain = run->verb == BACKEND_MINT &&
+	run->uncertain = run->verb == BACKEND_MINT && !run->harmless &&
 	    backend_may_have_minted(reply->status);
 	return BACKEND_FAILED;
 }
@@ -261,7 +273,7 @@ enum backend_next
 backend_unusable(struct backend_run *run, struct tb_error *err)
 {
 	tb_error_wrap(err, "%s", backend_verb_name(run->verb));
-	run->uncertain = run->verb == BACKEND_MINT;
+	run->uncertain = run->verb == BACKEND_MINT && !run->harmless;
 	return BACKEND_FAILED;
 }
 

@@ -20,6 +20,7 @@
 struct backend_call;
 struct backend_run;
 struct loop;
+struct names;
 
 enum backend_kind {
 	BACKEND_KIND_DATABASE,   /* least privilege: data access */
@@ -46,6 +47,10 @@ struct backend_conf {
 	char *management_token; /* ... or a [token] the broker holds */
 	char *base_url;
 	char *account_id, *cluster_id;
+	char *org;   /* influxdb-v2: name or id */
+	char *owner; /* influxdb-v2: user name or id; NULL: the payer's */
+	bool create_owner;
+	int64_t expiry_grace_ms; /* inactive for so long, then deleted */
 	char *tokens_path; /* template, default by type */
 	char *auth_scheme; /* "Bearer"; "none": the token alone */
 	char *expiration_type; /* "omit" (default) or "datetime" */
@@ -61,6 +66,9 @@ struct backend_conf {
 	int64_t timeout_ms;
 	int64_t reconcile_interval_ms; /* 0: only when an operator asks */
 	bool revoke_orphans;           /* else they are only told */
+	/* What the service said lately, no configuration: it may change, and
+	 * a reload begins anew. NULL: nothing is remembered. */
+	struct names *names;
 };
 void backend_conf_free(struct backend_conf *c);
 
@@ -68,8 +76,10 @@ void backend_conf_free(struct backend_conf *c);
 struct backend_recipe {
 	enum backend_kind kind;
 	struct {
-		char *action;   /* "read" or "write" */
-		char *resource; /* database, or "*" */
+		char *action;   /* "read" or "write"; influxdb-v2:
+				 * "read-buckets", "clone", ... */
+		char *resource; /* database, or "*"; NULL: the action
+				 * is a word that says it all */
 	} *permissions;
 	size_t n_permissions;
 	bool allow_full_access;
@@ -81,6 +91,7 @@ enum backend_verb {
 	BACKEND_LIST,   /* for settling: what is alive upstream */
 	BACKEND_REVOKE,
 	BACKEND_PROBE,  /* does this value work yet? */
+	BACKEND_DISABLE, /* it stops working, and could be enabled again */
 };
 enum {
 	BACKEND_CAN_LIST = 1 << 0,
@@ -89,6 +100,10 @@ enum {
 	BACKEND_NEEDS_PAYER = 1 << 3, /* a bearer is needed for its calls */
 	BACKEND_NO_MINT = 1 << 4,     /* values come by import only */
 	BACKEND_VALUE_IS_BEARER = 1 << 5, /* oauth: releases the bearer itself */
+	BACKEND_CAN_DISABLE = 1 << 6,
+	/* Its tokens live until they are revoked: whoever holds one must end
+	 * it there, and nothing is ever over by itself. */
+	BACKEND_NO_EXPIRY = 1 << 7,
 };
 
 enum backend_next {
@@ -118,10 +133,13 @@ struct backend_run {
 	char *description;         /* mint: never empty, holds the nonce */
 	int64_t expires_at;        /* mint: epoch seconds, never 0 */
 	int64_t now_s;
-	char *token_id;            /* revoke */
+	char *token_id;            /* revoke, disable */
 	struct secret value;       /* probe */
 	/* the step's own */
 	int step;
+	bool harmless;   /* mint: what was sent last makes no token */
+	void *scratch;   /* what earlier steps found out */
+	void (*scratch_free)(void *);
 	/* out */
 	bool uncertain; /* mint failed, but a token may exist upstream */
 	bool unauthorized; /* the payer's bearer was refused (401) */
@@ -136,6 +154,7 @@ void backend_run_clear(struct backend_run *run);
 
 struct backend_ops {
 	const char *type; /* as in the configuration */
+	const char *auth_scheme; /* its default; NULL: Bearer */
 	/* Capabilities, which may depend on configuration and recipe. recipe
 	 * may be NULL (the backend alone). */
 	unsigned (*caps)(const struct backend_conf *,

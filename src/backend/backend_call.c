@@ -15,7 +15,7 @@
 
 #include "lib/loop.h"
 
-#define BACKEND_CALL_STEPS 16
+#define BACKEND_CALL_STEPS 64
 
 struct backend_call {
 	struct http *http;
@@ -72,7 +72,7 @@ static void
 backend_call_lost(struct backend_call *c, struct tb_error *err)
 {
 	c->run.uncertain = c->run.verb == BACKEND_MINT && c->sent > 0 &&
-	    err->code != TB_E_UNREACHED;
+	    !c->run.harmless && err->code != TB_E_UNREACHED;
 	tb_error_wrap(err, "%s", backend_verb_name(c->run.verb));
 	backend_call_fail(c, err);
 }
@@ -151,6 +151,8 @@ backend_call_wants(enum backend_verb verb)
 		return BACKEND_CAN_REVOKE;
 	case BACKEND_PROBE:
 		return BACKEND_CAN_PROBE;
+	case BACKEND_DISABLE:
+		return BACKEND_CAN_DISABLE;
 	}
 	return 0;
 }

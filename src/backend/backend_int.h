@@ -25,5 +25,5 @@ enum backend_next backend_revoked(struct backend_run *run,
 enum backend_next backend_probed(struct backend_run *run,
     const struct http_reply *reply);
 
-/* "mint", "list", "revoke", "probe" */
+/* "mint", "list", "revoke", "probe", "disable" */
 const char *backend_verb_name(enum backend_verb verb);

@@ -125,11 +125,16 @@ check_permissions(const struct backend_recipe *r, struct tb_error *err)
 		const char *action = r->permissions[i].action;
 		const char *resource = r->permissions[i].resource;
 
+		if (!resource)
+			return tb_error_set(err, TB_E_CONFIG,
+			    "permissions: '%.60s' is a word of type "
+			    "influxdb-v2; here read:DATABASE or "
+			    "write:DATABASE is wanted", action);
 		if (!streq(action, "read") && !streq(action, "write"))
 			return tb_error_set(err, TB_E_CONFIG,
 			    "permissions: '%s' is neither read nor write",
 			    action ? action : "");
-		if (check_resource(resource ? resource : "", err) < 0)
+		if (check_resource(resource, err) < 0)
 			return -1;
 		if (streq(resource, "*") &&
 		    check_full_access(r,

@@ -38,6 +38,8 @@ http_template_of(const struct backend_conf *c, enum backend_verb verb)
 		return &c->revoke;
 	case BACKEND_PROBE:
 		return &c->probe;
+	case BACKEND_DISABLE: /* not offered */
+		break;
 	}
 	return NULL;
 }
@@ -52,6 +54,7 @@ http_template_default_method(enum backend_verb verb)
 		return "DELETE";
 	case BACKEND_LIST:
 	case BACKEND_PROBE:
+	case BACKEND_DISABLE:
 		return "GET";
 	}
 	return "GET";

@@ -212,6 +212,8 @@ influxdb3_send(struct backend_run *run, struct http_request *request,
 	case BACKEND_PROBE:
 		influxdb3_send_probe(run, request);
 		break;
+	case BACKEND_DISABLE: /* not offered */
+		return BACKEND_FAILED;
 	}
 	return BACKEND_SEND;
 }
@@ -256,6 +258,7 @@ influxdb3_step(struct backend_run *run, const struct http_reply *reply,
 	case BACKEND_REVOKE:
 		return backend_revoked(run, reply, err);
 	case BACKEND_LIST:
+	case BACKEND_DISABLE:
 		break;
 	}
 	if (reply->status != 200)

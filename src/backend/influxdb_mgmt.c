@@ -287,6 +287,8 @@ influxdb_mgmt_send(struct backend_run *run, struct http_request *request,
 	case BACKEND_PROBE:
 		influxdb_mgmt_send_probe(run, request);
 		break;
+	case BACKEND_DISABLE: /* not offered */
+		return BACKEND_FAILED;
 	}
 	return BACKEND_SEND;
 }
@@ -310,6 +312,7 @@ influxdb_mgmt_read(struct backend_run *run, const struct http_reply *reply,
 		r = answer_minted(run, reply, &influxdb_mgmt_spec, err);
 		break;
 	case BACKEND_LIST:
+	case BACKEND_DISABLE:
 		if (reply->status != 200)
 			return backend_refused(run, reply, err);
 		r = answer_listed(run, reply, &influxdb_mgmt_spec, err);

@@ -102,9 +102,12 @@ generation_recipe(const struct token_conf *tc)
 
 	strbuf_addf(&b, "%s kind=%d", tc->backend->name,
 	    (int)tc->recipe.kind);
-	for (size_t i = 0; i < tc->recipe.n_permissions; i++)
-		strbuf_addf(&b, " %s:%s", tc->recipe.permissions[i].action,
-		    tc->recipe.permissions[i].resource);
+	for (size_t i = 0; i < tc->recipe.n_permissions; i++) {
+		const char *resource = tc->recipe.permissions[i].resource;
+
+		strbuf_addf(&b, " %s%s%s", tc->recipe.permissions[i].action,
+		    resource ? ":" : "", resource ? resource : "");
+	}
 	return strbuf_steal(&b);
 }
 
@@ -135,6 +138,10 @@ generation_encode(const struct generation *g, struct secret *out)
 	jsonx_put_str(o, "human", g->human);
 	jsonx_put_str(o, "recipe", g->recipe);
 	json_object_set_new(o, "imported", json_boolean(g->imported));
+	if (g->endless)
+		json_object_set_new(o, "endless", json_true());
+	if (g->disabled_at)
+		status_int(o, "disabled_at", g->disabled_at);
 	status_int(o, "minted_at", g->minted_at);
 	status_int(o, "expires_at", g->expires_at);
 	jsonx_dump(o, out);
@@ -171,6 +178,8 @@ decode_members(const json_t *o, struct generation *g, struct secret *value,
 	    jsonx_int(o, "expires_at", &g->expires_at, err) < 0 ||
 	    jsonx_opt_int(o, "minted_at", &g->minted_at, err) < 0 ||
 	    jsonx_opt_bool(o, "imported", &g->imported, err) < 0 ||
+	    jsonx_opt_bool(o, "endless", &g->endless, err) < 0 ||
+	    jsonx_opt_int(o, "disabled_at", &g->disabled_at, err) < 0 ||
 	    jsonx_opt_copy(o, "id", &g->id, err) < 0 ||
 	    jsonx_opt_copy(o, "nonce", &g->nonce, err) < 0 ||
 	    jsonx_opt_copy(o, "backend", &g->backend, err) < 0 ||
@@ -217,6 +226,7 @@ generation_status(const struct generation *g)
 	status_time(o, "minted_at", g->minted_at);
 	status_time(o, "expires_at", g->expires_at);
 	status_time(o, "rejected_at", g->rejected_at);
+	status_time(o, "disabled_at", g->disabled_at);
 	status_time(o, "missing_upstream_since", g->missing_since);
 	if (g->imported)
 		json_object_set_new(o, "imported", json_true());

@@ -33,6 +33,8 @@ struct generation {
 	char *login, *human; /* NULL: not paid by a login */
 	char *recipe;  /* generation_recipe() it was minted by */
 	bool imported;
+	bool endless; /* its service does not end it: we do, and forget it then */
+	int64_t disabled_at; /* epoch seconds, 0: it still works there */
 	int64_t minted_at, expires_at; /* epoch seconds */
 
 	/* not kept over a restart */

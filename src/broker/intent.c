@@ -156,6 +156,8 @@ intent_encode(const struct intent *i, struct secret *out)
 	    (json_int_t)i->created_at, "expires_at",
 	    (json_int_t)i->expires_at);
 
+	if (i->endless)
+		json_object_set_new(o, "endless", json_true());
 	jsonx_dump(o, out);
 }
 
@@ -165,6 +167,7 @@ intent_decode(const struct secret *in, struct tb_error *err)
 	json_t *o _cleanup_json_ = jsonx_parse_object(in, err);
 	const char *nonce, *backend;
 	int64_t v, generation, created, expires;
+	bool endless = false;
 	struct intent *i;
 
 	if (!o || jsonx_int(o, "v", &v, err) < 0 ||
@@ -172,7 +175,8 @@ intent_decode(const struct secret *in, struct tb_error *err)
 	    jsonx_int(o, "generation", &generation, err) < 0 ||
 	    jsonx_str(o, "backend", &backend, err) < 0 ||
 	    jsonx_int(o, "created_at", &created, err) < 0 ||
-	    jsonx_int(o, "expires_at", &expires, err) < 0)
+	    jsonx_int(o, "expires_at", &expires, err) < 0 ||
+	    jsonx_opt_bool(o, "endless", &endless, err) < 0)
 		return NULL;
 	if (v != INTENT_VERSION || strlen(nonce) != INTENT_NONCE_LEN) {
 		tb_error_set(err, TB_E_PROTO, "an intent record of version %"
@@ -186,5 +190,6 @@ intent_decode(const struct secret *in, struct tb_error *err)
 	i->backend = xstrdup(backend);
 	i->created_at = created;
 	i->expires_at = expires;
+	i->endless = endless;
 	return i;
 }

@@ -22,6 +22,7 @@ struct intent {
 	int64_t created_at; /* epoch seconds */
 	int64_t expires_at; /* of the token that was asked for */
 	char *backend;
+	bool endless; /* what it may have made is not over at expires_at */
 };
 
 struct intent *intent_new(uint64_t generation, const char *backend,

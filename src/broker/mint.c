@@ -52,6 +52,15 @@ mint_needs_intent(const struct mint *m)
 	return !(b->ops->caps(b, &m->tc->recipe) & BACKEND_VALUE_IS_BEARER);
 }
 
+/* Does what it mints live until somebody ends it? */
+static bool
+mint_is_endless(const struct mint *m)
+{
+	const struct backend_conf *b = m->tc->backend;
+
+	return b->ops->caps(b, &m->tc->recipe) & BACKEND_NO_EXPIRY;
+}
+
 static char *
 mint_record(const struct mint *m)
 {
@@ -116,6 +125,7 @@ mint_succeed(struct mint *m, struct backend_run *run)
 	};
 	struct intent *none = NULL;
 
+	r.endless = mint_is_endless(m);
 	secret_move(&r.value, &run->token);
 	r.id = STEAL(run->minted_id);
 	/* the service may grant less time than was asked for, never more than
@@ -211,6 +221,7 @@ mint_on_paid(void *arg, const struct secret *bearer, int64_t expires_at,
 	}
 	m->intent = intent_new(m->generation, m->tc->backend->name, now,
 	    now + m->tc->lifetime_ms / 1000);
+	m->intent->endless = mint_is_endless(m);
 	mint_audit(m, AUDIT_MINT_INTENT, NULL);
 	intent_encode(m->intent, &plain);
 	m->saving = store_put_ahead(m->env.store, "intent", record, &plain,

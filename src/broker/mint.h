@@ -15,6 +15,7 @@ struct mint_result {
 	struct secret value; /* may be moved */
 	char *id;            /* upstream id or NULL; may be moved */
 	int64_t expires_at;
+	bool endless; /* expires_at is ours to bring about */
 	/* what it was made for: a reload may have changed it since. Borrowed */
 	const struct token_conf *tc;
 	char nonce[INTENT_NONCE_LEN + 1]; /* "" without write-ahead */

@@ -293,10 +293,13 @@ settle_on_listed(void *arg, struct backend_run *run,
 }
 
 /* Until what was asked for has expired: by the wall clock and by ours, since
- * one that is set forward must not make us forget what is alive. */
+ * one that is set forward must not make us forget what is alive. What its
+ * service does not end lives on, and is never forgotten for that. */
 static int64_t
 settle_left_ms(const struct settle *s)
 {
+	if (s->intent->endless)
+		return INT64_MAX / 2;
 	return MAX2((s->intent->expires_at - now_real_s()) * 1000,
 	    s->until_ms - now_boot_ms());
 }
@@ -435,8 +438,8 @@ settle_status(const struct settle *s)
 	    "settling");
 	status_str(o, "nonce", s->intent->nonce);
 	status_time(o, "since", s->intent->created_at);
-	status_time(o, "until", s->unsettled ? s->intent->expires_at :
-	    settle_over_at(s));
+	status_time(o, "until", !s->unsettled ? settle_over_at(s) :
+	    s->intent->endless ? 0 : s->intent->expires_at);
 	status_int(o, "lists", s->n_lists);
 	status_int(o, "revoked", (int64_t)s->n_revoked);
 	if (s->last_error.code)

@@ -344,14 +344,23 @@ token_renewal_is_due(const struct token *t)
 	return token_renew_in_s(t, g) <= 0 && t->used;
 }
 
+/* Its service does not end it, and token_revoke.c is at it. */
+static bool
+token_is_ending(const struct generation *g)
+{
+	return g->endless && g->state == GENERATION_REVOKING;
+}
+
 void
 token_make_plan(struct token *t)
 {
 	int64_t next = INT64_MAX, in;
 	struct generation *g;
 
-	TAILQ_FOREACH(g, &t->gens, link)
-		next = MIN2(next, MAX2(generation_left_s(g), 0));
+	TAILQ_FOREACH(g, &t->gens, link) {
+		if (!token_is_ending(g))
+			next = MIN2(next, MAX2(generation_left_s(g), 0));
+	}
 	/* After a failure the retry timer or the login's return is what is
 	 * waited for; a deadline in the past would spin. */
 	if (t->current && token_may_renew(t) && !t->mint && !t->fresh &&
@@ -374,11 +383,15 @@ token_retire_expired(struct token *t)
 
 	for (g = TAILQ_FIRST(&t->gens); g; g = next) {
 		next = TAILQ_NEXT(g, link);
-		if (generation_left_s(g) > 0 || g == t->fresh)
+		if (generation_left_s(g) > 0 || g == t->fresh ||
+		    token_is_ending(g))
 			continue;
 		log_info("token", "%s: generation %" PRIu64 " has expired",
 		    t->tc->name, g->number);
-		token_drop_generation(t, g);
+		if (g->endless)
+			token_end_expired(t, g);
+		else
+			token_drop_generation(t, g);
 	}
 }
 

@@ -45,6 +45,9 @@ struct revoking {
 	struct upstream *op;
 	struct loop_timer timer;
 	struct backoff backoff;
+	struct token_conf look; /* which backend is asked */
+	bool disabling;         /* op makes it inactive, no more */
+	bool asked;             /* somebody wants it deleted, now */
 	struct revoke_batch *batch; /* NULL: nobody waits for the outcome */
 };
 TAILQ_HEAD(revokings, revoking);
@@ -143,6 +146,8 @@ void token_settle(struct token *t, struct intent *intent,
     const struct conf *conf, const struct token_conf *tc);
 
 /* token_revoke.c */
+/* Its end has come, and its service does not know: inactive, then deleted. */
+void token_end_expired(struct token *t, struct generation *g);
 void token_revoke_resume(struct token *t, struct generation *g);
 void token_revoke_stop(struct token *t);
 /* Those that wait to be tried again are tried now. */

@@ -146,6 +146,7 @@ token_on_minted(void *arg, struct mint_result *r, struct intent **open,
 	    g->minted_at + r->tc->lifetime_ms / 1000;
 	if (g->expires_at <= g->minted_at)
 		g->expires_at = g->minted_at + UNKNOWN_LIFE_S;
+	g->endless = r->endless;
 	generation_start_clock(g);
 	g->born_ms = now_boot_ms();
 	g->state = GENERATION_PROBING;

@@ -272,7 +272,9 @@ add_revoking(struct screen *s, const char *name, const struct json_t *o)
 
 	for (i = 0; i < jval_size(list); i++) {
 		one = jval_at(list, i);
-		if (!streq(jval_str(one, "state"), "revoking"))
+		/* inactive there, and deleted by and by: as it should be */
+		if (!streq(jval_str(one, "state"), "revoking") ||
+		    jval_time(one, "disabled_at"))
 			continue;
 		add_wrong(s, TERM_YELLOW, "token %s: generation %" PRId64
 		    " is released to nobody, but the service has not agreed "

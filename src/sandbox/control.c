@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "sandbox/influx2.h"
 #include "sandbox/request.h"
 #include "sandbox/sign.h"
 #include "sandbox/util.h"
@@ -244,4 +245,12 @@ control_rotate_keys(
 		return;
 	sign_rotate(world->sign);
 	reply_json(reply, 200, sign_keys(world->sign));
+}
+
+void
+control_make_parent(
+    struct world *world, struct request *request, struct reply *reply)
+{
+	if (control_is_script(request, reply))
+		influx2_make_parent(world, request, reply);
 }

@@ -41,3 +41,7 @@ void control_revoke(
 /* POST rotate_keys: new signing keys. */
 void control_rotate_keys(
     struct world *world, struct request *request, struct reply *reply);
+
+/* POST parent: a parent token of InfluxDB v2, its value in the answer. */
+void control_make_parent(
+    struct world *world, struct request *request, struct reply *reply);

@@ -6,6 +6,7 @@
 
 #include "sandbox/control.h"
 #include "sandbox/idp.h"
+#include "sandbox/influx2.h"
 #include "sandbox/influx3.h"
 #include "sandbox/mgmt.h"
 #include "sandbox/page.h"
@@ -17,6 +18,7 @@
 
 #define DEDICATED "/api/v0/accounts/*/clusters/*/tokens"
 #define CLUSTERED "/api/v0/tokens"
+#define AUTHORIZATIONS "/api/v2/authorizations"
 #define MANAGEMENT "/api/v0/management-tokens"
 
 static const struct route route_table[] = {
@@ -52,6 +54,24 @@ static const struct route route_table[] = {
 	{ "DELETE", MANAGEMENT "/*", "mgmt_revoke", ROUTE_API,
 	    mgmt_delete_management, false },
 
+	{ "POST", AUTHORIZATIONS, "v2_mint", ROUTE_API, influx2_create, true },
+	{ "GET", AUTHORIZATIONS, "v2_list", ROUTE_API, influx2_list, false },
+	{ "GET", AUTHORIZATIONS "/*", "v2_get", ROUTE_API, influx2_get,
+	    false },
+	{ "PATCH", AUTHORIZATIONS "/*", "v2_patch", ROUTE_API, influx2_patch,
+	    false },
+	{ "DELETE", AUTHORIZATIONS "/*", "v2_delete", ROUTE_API,
+	    influx2_delete, false },
+	{ "GET", "/api/v2/orgs", "v2_orgs", ROUTE_API, influx2_orgs, false },
+	{ "GET", "/api/v2/buckets", "v2_buckets", ROUTE_API, influx2_buckets,
+	    false },
+	{ "GET", "/api/v2/users", "v2_users", ROUTE_API, influx2_users,
+	    false },
+	{ "POST", "/api/v2/users", "v2_create_user", ROUTE_API,
+	    influx2_create_user, false },
+	{ "GET", "/api/v2/resources", "v2_resources", ROUTE_API,
+	    influx2_resources, false },
+
 	{ "POST", "/api/v3/configure/token/named_admin", "v3_mint_admin",
 	    ROUTE_API, influx3_create_admin, true },
 	{ "POST", "/api/v3/enterprise/configure/token", "v3_mint", ROUTE_API,
@@ -82,6 +102,8 @@ static const struct route route_table[] = {
 	    false },
 	{ "POST", "/_sandbox/revoke", "control", ROUTE_CONTROL, control_revoke,
 	    false },
+	{ "POST", "/_sandbox/parent", "control", ROUTE_CONTROL,
+	    control_make_parent, false },
 	{ "POST", "/_sandbox/rotate_keys", "control", ROUTE_CONTROL,
 	    control_rotate_keys, false },
 };

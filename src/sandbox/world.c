@@ -47,6 +47,7 @@ world_init(struct world *world, const struct options *options)
 	world->sign = sign_new();
 	world->requests = json_object();
 	world->done = json_object();
+	world->influx2_users = json_object();
 	world->log = json_array();
 	util_random(world->csrf_key, sizeof world->csrf_key);
 }
@@ -103,6 +104,7 @@ world_clear(struct world *world)
 	sign_free(world->sign);
 	json_decref(world->requests);
 	json_decref(world->done);
+	json_decref(world->influx2_users);
 	json_decref(world->log);
 	free(world->issuer);
 }
@@ -349,6 +351,8 @@ world_token_state(const struct token *token)
 		return "expired";
 	if (token->spent_ms)
 		return "spent";
+	if (token->is_inactive)
+		return "inactive";
 	return token->active_ms > now ? "pending" : "live";
 }
 

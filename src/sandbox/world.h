@@ -100,6 +100,7 @@ struct token {
 	int64_t active_ms; /* not accepted before */
 	int64_t expires_ms; /* 0: never */
 	int64_t revoked_ms; /* 0: live */
+	bool is_inactive; /* not accepted, but may be again */
 	int64_t spent_ms; /* refresh tokens: when it was rotated; 0: not */
 };
 
@@ -118,6 +119,7 @@ struct world {
 	struct grant_list grants;
 	struct code_list codes;
 	struct token_list tokens;
+	json_t *influx2_users; /* created there: name -> true */
 	json_t *requests; /* endpoint -> how often asked */
 	json_t *done; /* endpoint -> how often answered 2xx, or committed */
 	json_t *log;
@@ -164,7 +166,7 @@ struct token *world_find_token(struct world *world, const char *value);
 struct token *world_find_token_id(struct world *world, const char *id);
 void world_revoke_token(struct token *token);
 
-/* live, pending, expired, revoked, spent; the kind as a word. */
+/* live, inactive, pending, expired, revoked, spent; the kind as a word. */
 const char *world_token_state(const struct token *token);
 bool world_token_is_live(const struct token *token);
 const char *world_token_kind(const struct token *token);

@@ -2,13 +2,18 @@
 """The life of a token, the same for every type of backend that mints: made, tried, served, rotated, revoked, and looked
 for when its answer was lost. The sandbox plays all services."""
 
+import contextlib
 import dataclasses
+import datetime
+import time
 
 import pytest
 
 import daemon as d
 import util
 from sandbox import Sandbox
+
+EXPIRES = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 HEAD = """\
 [login ops]
@@ -22,6 +27,16 @@ tokens = *
 """
 
 
+PARENT = """\
+[backend hand]
+type = import
+[token parent]
+backend = hand
+kind = management
+allow_full_access = yes
+"""
+
+
 @dataclasses.dataclass
 class Service:
     name: str
@@ -30,6 +45,8 @@ class Service:
     mint: str     # what the sandbox calls the request
     path: str     # of it
     works_at: str  # answers 200 to a live value
+    scheme: str = "Bearer"
+    parent: bool = False  # paid by a parent token, not by a login
 
 
 SERVICES = [
@@ -42,6 +59,9 @@ SERVICES = [
             "/api/v3/enterprise/configure/token", "/health"),
     Service("influxdb3 admin", "type = influxdb3", "kind = management\nallow_full_access = yes", "v3_mint_admin",
             "/api/v3/configure/token/named_admin", "/health"),
+    Service("influxdb-v2", "type = influxdb-v2\norg = example\nowner = telegraf\ncreate_owner = yes",
+            "permissions = write-bucket metrics read-buckets", "v2_mint", "/api/v2/authorizations",
+            "/api/v2/buckets?limit=1", "Token", True),
 ]
 
 
@@ -58,19 +78,30 @@ def sandbox():
 
 @pytest.fixture
 def tb(sandbox, service):
-    conf = HEAD + f"[backend it]\nlogin = ops\nbase_url = {{issuer}}\nallow_insecure_loopback = yes\n{service.backend}\n" \
+    payer = "management_token = parent" if service.parent else "login = ops"
+    conf = HEAD + (PARENT if service.parent else "") + f"[backend it]\n{payer}\nbase_url = {{issuer}}\nallow_insecure_loopback = yes\n{service.backend}\n" \
         f"[token t]\nbackend = it\nlifetime = 6h\n{service.token}\n"
     with d.Daemon(conf.format(issuer=sandbox.issuer), "settle_time = 3s\n") as one:
-        assert one.login("ops", sandbox.approve)["state"] == "granted"
+        pay(one, sandbox, service.parent)
         yield one
 
 
+def pay(tb, sandbox, parent):
+    if not parent:
+        assert tb.login("ops", sandbox.approve)["state"] == "granted"
+        return
+    value = util.http_request(sandbox.issuer + "/_sandbox/parent", method="POST", body={}).json()["token"]
+    tb.learn_value(value)
+    reply = tb.admin.request("tokens/parent/import", "POST", body={"token": value, "expires_at": EXPIRES})
+    assert reply.status in (200, 202), reply
+
+
 def alive(sandbox):
-    return [t for t in sandbox.state()["tokens"] if t["state"] in ("live", "pending")]
+    return [t for t in sandbox.state()["tokens"] if t["state"] in ("live", "pending") and t["description"] != "parent"]
 
 
 def works(sandbox, service, value):
-    return util.http_request(sandbox.issuer + service.works_at, headers={"Authorization": f"Bearer {value}"}).status
+    return util.http_request(sandbox.issuer + service.works_at, headers={"Authorization": f"{service.scheme} {value}"}).status
 
 
 def test_life(tb, sandbox, service):
@@ -91,7 +122,8 @@ def test_life(tb, sandbox, service):
     assert reply.status == 200, reply
     assert works(sandbox, service, first["token"]) == 401
     assert works(sandbox, service, second["token"]) == 200
-    assert tb.admin.request("logins/ops", "DELETE", timeout=60).status == 200
+    end = ("tokens/t/revoke", "POST") if service.parent else ("logins/ops", "DELETE")
+    assert tb.admin.request(*end, body={} if service.parent else None, timeout=60).status == 200
     assert not alive(sandbox)
     assert works(sandbox, service, second["token"]) == 401
 
@@ -126,3 +158,94 @@ def test_influxdb3_core_has_no_resource_tokens(sandbox):
         assert tb.login("ops", sandbox.approve)["state"] == "granted"
         reply = tb.token("t")
         assert reply.status == 503 and "Core does not" in reply.json()["detail"], reply
+
+
+# --------------------------------------------------- services whose tokens have no end
+
+V2 = HEAD + PARENT + """\
+[backend v2]
+type = influxdb-v2
+management_token = parent
+base_url = {issuer}
+allow_insecure_loopback = yes
+org = example
+expiry_grace = 3s
+[token t]
+backend = v2
+permissions = {permissions}
+lifetime = {lifetime}
+allow_full_access = yes
+"""
+
+
+@contextlib.contextmanager
+def start_v2(sandbox, lifetime="6h", permissions="read-bucket metrics"):
+    with d.Daemon(V2.format(issuer=sandbox.issuer, lifetime=lifetime, permissions=permissions)) as tb:
+        pay(tb, sandbox, True)
+        yield tb
+
+
+def state_of(sandbox, token_id):
+    return next(t["state"] for t in sandbox.state()["tokens"] if t["id"] == token_id)
+
+
+def one_v2(tb):
+    token = tb.token("t", timeout=60).json()
+    return token["token"], token["token_id"]
+
+
+def is_ok(sandbox, value):
+    return util.http_request(sandbox.issuer + "/api/v2/buckets", headers={"Authorization": f"Token {value}"}).status == 200
+
+
+def end_of(sandbox, value, token_id):
+    """Inactive, and only after the grace gone."""
+    util.wait_until(lambda: state_of(sandbox, token_id) == "inactive", 30, "the end", interval=0.1)
+    assert not is_ok(sandbox, value)
+    assert state_of(sandbox, token_id) == "inactive", "deleted without a grace"
+    util.wait_until(lambda: state_of(sandbox, token_id) == "revoked", 30, "the deletion", interval=0.1)
+
+
+def test_expiry_is_emulated(sandbox):
+    with start_v2(sandbox, "4s") as tb:
+        value, token_id = one_v2(tb)
+        assert is_ok(sandbox, value)
+        # the service is down when the time comes, and for a while
+        sandbox.fault("status", "500", times=2, path=f"/api/v2/authorizations/{token_id}")
+        end_of(sandbox, value, token_id)
+        reasons = [r["reason"] for r in tb.audit() if r.get("token_id") == token_id and r["event"] in ("withheld", "revoked")]
+        assert reasons == ["its lifetime is over", "revoked upstream"], reasons
+
+
+def test_expiry_while_down(sandbox):
+    """Nobody ends it while the daemon is down. It catches up at its start, and goes on where it was killed."""
+    with start_v2(sandbox, "8s") as tb:
+        value, token_id = one_v2(tb)
+        tb.stop()
+        time.sleep(9)
+        assert is_ok(sandbox, value), "there is nobody to end it"
+        tb.start()
+        util.wait_until(lambda: state_of(sandbox, token_id) == "inactive", 30, "the end", interval=0.05)
+        tb.kill()
+        assert state_of(sandbox, token_id) == "inactive"
+        tb.start()
+        util.wait_until(lambda: state_of(sandbox, token_id) == "revoked", 30, "the deletion", interval=0.1)
+
+
+@pytest.mark.parametrize("permissions", ["all-access", "operator", "read-tasks write-orgs", "clone"])
+def test_v2_permissions(sandbox, permissions):
+    if permissions == "clone":
+        made = util.http_request(sandbox.issuer + "/_sandbox/parent", method="POST", body={}).json()
+        permissions = "clone " + made["id"]
+    with start_v2(sandbox, permissions=permissions) as tb:
+        value, token_id = one_v2(tb)
+        assert is_ok(sandbox, value)
+        if "clone" in permissions:
+            mine = next(t for t in sandbox.state()["tokens"] if t["id"] == token_id)
+            assert mine["permissions"] == made["permissions"]
+
+
+def test_v2_names_what_is_not_there(sandbox):
+    with start_v2(sandbox, permissions="read-bucket nosuch") as tb:
+        reply = tb.token("t")
+        assert reply.status == 503 and "no bucket 'nosuch'" in reply.json()["detail"], reply

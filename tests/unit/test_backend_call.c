@@ -185,25 +185,25 @@ test_step_cap(void **state)
 {
 	struct backend_conf c = counting_conf(1000, BACKEND_DONE);
 
-	for (unsigned i = 0; i < 16; i++)
+	for (unsigned i = 0; i < 64; i++)
 		fake_http_push_json(200, "{}");
 	fix_call(&c, &recipe, BACKEND_MINT);
 	assert_int_equal(fix.err.code, TB_E_PROTO);
-	assert_string_equal(fix.err.msg, "mint: no end after 16 requests");
+	assert_string_equal(fix.err.msg, "mint: no end after 64 requests");
 	assert_true(fix.run.uncertain);
-	assert_int_equal(fake_http_requests(), 16);
+	assert_int_equal(fake_http_requests(), 64);
 }
 
 static void
 test_many_steps(void **state)
 {
-	struct backend_conf c = counting_conf(16, BACKEND_DONE);
+	struct backend_conf c = counting_conf(64, BACKEND_DONE);
 
-	for (unsigned i = 0; i < 16; i++)
+	for (unsigned i = 0; i < 64; i++)
 		fake_http_push_json(500, "");
 	fix_call(&c, &recipe, BACKEND_MINT);
 	assert_int_equal(fix.err.code, TB_OK);
-	assert_string_equal(fake_http_last()->url, "https://x.example/16");
+	assert_string_equal(fake_http_last()->url, "https://x.example/64");
 }
 
 static void

@@ -114,7 +114,8 @@ static void
 test_registry(void **state)
 {
 	static const char *const types[] = { "http", "import",
-		"influxdb-clustered", "influxdb-dedicated", "influxdb3", "oauth" };
+		"influxdb-clustered", "influxdb-dedicated", "influxdb-v2",
+		"influxdb3", "oauth" };
 	char all[128] = "";
 
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
