@@ -21,9 +21,10 @@
 #include "base/tb_error.h"
 #include "state/disk.h"
 
-/* More than is ever unsynced, and so more than a crash can tear, save by a
- * group of many long lines. */
+/* More than is unsynced as a rule, and so more than a crash can tear; and more
+ * than is when a disk has stalled (WRITER_BACKLOG_MAX). */
 #define TAIL_BYTES ((size_t)4 << 20)
+#define TORN_BYTES ((size_t)64 << 20)
 
 static void
 closedirp(DIR **d)
@@ -32,12 +33,13 @@ closedirp(DIR **d)
 		closedir(*d);
 }
 
-/* The last bytes of fd, at most TAIL_BYTES; *at is where they begin. */
+/* The last bytes of fd, at most max; *at is where they begin. */
 static char *
-read_tail(int fd, size_t size, size_t *at, size_t *len, struct tb_error *err)
+read_tail(int fd, size_t size, size_t max, size_t *at, size_t *len,
+    struct tb_error *err)
 {
 	_cleanup_free_ char *buf = NULL;
-	size_t want = MIN2(size, TAIL_BYTES), got = 0;
+	size_t want = MIN2(size, max), got = 0;
 	ssize_t n;
 
 	*at = size - want;
@@ -101,6 +103,27 @@ save_torn(int dirfd, const char *bytes, size_t len, struct tb_error *err)
 	return 0;
 }
 
+/* A tail with the last line in it, as far as there is one: *good bytes of it
+ * end there. */
+static char *
+find_tail(int fd, size_t size, size_t *at, size_t *len, size_t *good,
+    struct chain_pos *end, struct tb_error *err)
+{
+	size_t max = TAIL_BYTES;
+	char *tail;
+
+	for (;;) {
+		tail = read_tail(fd, size, max, at, len, err);
+		if (!tail)
+			return NULL;
+		*good = find_last_line(tail, *len, UINT64_MAX, end);
+		if (*good || *at == 0 || max == TORN_BYTES)
+			return tail;
+		free(tail);
+		max = TORN_BYTES;
+	}
+}
+
 int
 segment_repair(int dirfd, int fd, struct chain_pos *end, size_t *len,
     size_t *cut, struct tb_error *err)
@@ -115,11 +138,11 @@ segment_repair(int dirfd, int fd, struct chain_pos *end, size_t *len,
 	if (!S_ISREG(st.st_mode))
 		return tb_error_set(err, TB_E_IO,
 		    "the audit log %s is not a regular file", SEGMENT_FILE);
-	tail = read_tail(fd, (size_t)st.st_size, &at, &tail_len, err);
+	tail = find_tail(fd, (size_t)st.st_size, &at, &tail_len, &good, end,
+	    err);
 	if (!tail)
 		return -1;
-	good = find_last_line(tail, tail_len, UINT64_MAX, end);
-	if (good == 0 && at > 0)
+	if (good == 0 && tail_len >= TAIL_BYTES)
 		return tb_error_set(err, TB_E_IO, "the last %zu bytes of %s "
 		    "hold no line of ours: move that file away", tail_len,
 		    SEGMENT_FILE);
@@ -214,7 +237,7 @@ read_file_tail(int dirfd, const char *name, size_t *at, size_t *len)
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
 	    st.st_size == 0)
 		return NULL;
-	return read_tail(fd, (size_t)st.st_size, at, len, &err);
+	return read_tail(fd, (size_t)st.st_size, TAIL_BYTES, at, len, &err);
 }
 
 bool
@@ -279,7 +302,7 @@ split_at(int dirfd, int fd, size_t len, const char *name, uint64_t seq,
 	struct chain_pos pos = chain_start;
 	size_t begin, n, good;
 
-	tail = read_tail(fd, len, &begin, &n, err);
+	tail = read_tail(fd, len, TORN_BYTES, &begin, &n, err);
 	if (!tail)
 		return -1;
 	good = find_last_line(tail, n, seq, &pos);

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -219,6 +220,29 @@ test_torn_line_is_cut_off(void **state)
 	}
 }
 
+/* A power cut right after a disk that had stalled: more is lost than what is
+ * looked at first, and the daemon starts all the same. */
+static void
+test_long_torn_end(void **state)
+{
+	static const size_t bytes = (size_t)5 << 20;
+	struct state_fixture *f = *state;
+	_cleanup_free_ char *path = xasprintf("%s/audit.jsonl", f->log_dir);
+	struct stat st;
+	uint64_t behind;
+
+	state_put_line(f, "a", true);
+	assert_true(state_wait_done(f, 1));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(truncate(path, st.st_size + (off_t)bytes), 0);
+	state_restart(f);
+	assert_int_equal(writer_torn(f->writer, &behind), bytes);
+	assert_int_equal(behind, 1);
+	state_put_line(f, "b", true);
+	assert_true(state_wait_done(f, 1));
+	assert_int_equal(state_verify_chain(f, false), 2);
+}
+
 /* The crash came after the condemned file got its name, or the current one
  * was removed: the chain goes on from the newest file that has a line. */
 static void
@@ -290,6 +314,7 @@ main(void)
 		T(test_refusing_disk_and_recovery),
 		T(test_buffered_lines_are_retried_when_idle),
 		T(test_torn_line_is_cut_off),
+		T(test_long_torn_end),
 		T(test_head_from_an_older_file),
 		T(test_file_moved_away),
 	};
