@@ -508,7 +508,7 @@ broker_new(const struct broker_env *env, const struct conf *conf,
 		.audit = env->audit,
 		.seal = env->seal,
 		.broker = b,
-		.installation = b->installation.id,
+		.installation = &b->installation,
 	};
 	broker_begin_state(b);
 	b->signer = signer_new(env->loop, env->writer, b->store,

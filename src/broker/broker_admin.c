@@ -42,6 +42,7 @@ struct broker_job {
 	unsigned open; /* token_revoke calls not yet answered */
 	unsigned revoked, local_only, failed;
 	struct tb_error last;
+	bool held_back; /* adopt: the state was quarantined */
 	/* reconcile */
 	struct job_look {
 		struct broker_job *job;
@@ -446,6 +447,8 @@ adopt_on_done(void *arg, const struct tb_error *err)
 
 	if (!err) {
 		status_str(o, "state", "adopted");
+		if (j->held_back)
+			installation_renew(&j->broker->installation);
 		broker_adopted(j->broker);
 	}
 	job_end(j, o, err);
@@ -456,6 +459,7 @@ broker_adopt(struct broker *b, broker_done_fn *done, void *arg)
 {
 	struct broker_job *j = job_new(b, "adopt", NULL, done, arg);
 
+	j->held_back = store_is_quarantined(b->store);
 	store_adopt(b->store, adopt_on_done, j);
 	return j;
 }

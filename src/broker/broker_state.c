@@ -62,6 +62,7 @@ broker_adopted(struct broker *b)
 		if (b->parked_tokens[i])
 			token_resume(b->parked_tokens[i]);
 	}
+	broker_payer_changed(b); /* the looks at the services' lists */
 }
 
 void

@@ -59,14 +59,16 @@ installation_restore(struct installation *i, struct secret *plain)
 {
 	json_t *o _cleanup_json_ = NULL;
 	struct tb_error err = TB_ERROR_INIT;
-	const char *id = "", *machine = "";
+	const char *id = "", *machine = "", *former = "";
 	int64_t v = 0;
 
 	o = jsonx_parse_object(plain, &err);
 	if (!o || jsonx_int(o, "v", &v, &err) < 0 ||
 	    jsonx_str(o, "id", &id, &err) < 0 ||
 	    jsonx_opt_str(o, "machine", &machine, &err) < 0 ||
-	    v != INSTALLATION_VERSION || strlen(id) != INSTALLATION_LEN) {
+	    jsonx_opt_str(o, "former", &former, &err) < 0 ||
+	    v != INSTALLATION_VERSION || strlen(id) != INSTALLATION_LEN ||
+	    strlen(former) > INSTALLATION_LEN) {
 		log_error("broker", "the number of this installation cannot "
 		    "be read (%s); it gets another one", err.code ? err.msg :
 		    "unknown version");
@@ -74,12 +76,14 @@ installation_restore(struct installation *i, struct secret *plain)
 	}
 	if (*machine && *i->machine && !streq(machine, i->machine)) {
 		log_warn("broker", "this state was made on another machine: "
-		    "this installation gets a number of its own, and what "
-		    "was lost under the old one (%s) is not looked for here",
-		    id);
+		    "this installation gets a number of its own instead of "
+		    "%s", id);
+		memcpy(i->former, id, sizeof(i->former));
+		i->renewed = true;
 		return;
 	}
 	memcpy(i->id, id, sizeof(i->id));
+	memcpy(i->former, former, strlen(former) + 1);
 }
 
 static void
@@ -101,24 +105,45 @@ installation_save(struct installation *i)
 
 	if (*i->machine)
 		jsonx_put_str(o, "machine", i->machine);
+	if (*i->former)
+		jsonx_put_str(o, "former", i->former);
 	jsonx_dump(o, &plain);
 	i->saving = store_put(i->store, "installation", "self", &plain,
 	    installation_on_saved, i);
 }
 
-void
-installation_begin(struct installation *i, struct store *store)
+static void
+installation_make(struct installation *i)
 {
 	unsigned char raw[INSTALLATION_LEN / 2];
 
-	i->store = store;
-	if (*i->id)
-		return;
 	/* cannot fail for so few bytes once the pool is ready: random(7) */
 	if (getrandom(raw, sizeof(raw), 0) != (ssize_t)sizeof(raw))
 		abort();
 	hex_encode(raw, sizeof(raw), i->id);
+	writer_forget(&i->saving);
+	loop_timer_stop(&i->again);
 	installation_save(i);
+}
+
+void
+installation_begin(struct installation *i, struct store *store)
+{
+	i->store = store;
+	if (!*i->id)
+		installation_make(i);
+}
+
+void
+installation_renew(struct installation *i)
+{
+	if (i->renewed)
+		return;
+	i->renewed = true;
+	memcpy(i->former, i->id, sizeof(i->former));
+	installation_make(i);
+	log_info("broker", "this installation is %s from now on, no longer %s",
+	    i->id, i->former);
 }
 
 void

@@ -6,8 +6,10 @@
  * and a value of a neighbour must not look like one of ours that was lost.
  *
  * It is kept sealed with the state. A state that was copied to another machine
- * gets another number there: two machines with one would take each other's
- * tokens for lost ones.
+ * gets another number there, and so does one that an operator adopts after it
+ * was an older one or in use elsewhere: two that have one number would take each
+ * other's tokens for lost ones. The number before is remembered, so that what it
+ * marked and nobody knows is told, but never revoked: another may be using it.
  */
 #include "base/secret.h"
 #include "lib/loop.h"
@@ -19,8 +21,10 @@ struct writer_item;
 
 struct installation {
 	char id[INSTALLATION_LEN + 1]; /* "" until installation_begin */
+	char former[INSTALLATION_LEN + 1]; /* the one before, or "" */
 	/* private */
 	char machine[17];
+	bool renewed; /* in this run */
 	struct store *store;
 	struct writer_item *saving;
 	struct loop_timer again;
@@ -31,4 +35,6 @@ void installation_init(struct installation *i, struct loop *loop);
 void installation_restore(struct installation *i, struct secret *plain);
 /* After all records: makes a number where there is none, and stores it. */
 void installation_begin(struct installation *i, struct store *store);
+/* An operator says that the state, which may be in use elsewhere, is ours. */
+void installation_renew(struct installation *i);
 void installation_stop(struct installation *i);

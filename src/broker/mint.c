@@ -175,7 +175,8 @@ mint_call(struct mint *m)
 	if (m->intent) {
 		run.expires_at = m->intent->expires_at;
 		run.description = intent_description(m->intent,
-		    m->tc->description, m->env.installation, m->tc->name);
+		    m->tc->description, m->env.installation->id,
+		    m->tc->name);
 	}
 	m->call = backend_call_start(m->env.loop, m->env.http, &run,
 	    mint_on_called, m);

@@ -142,6 +142,8 @@ orphan_encode(struct orphan_book *b, struct secret *out)
 		    "created_at", (json_int_t)p->created_at, "first_seen",
 		    (json_int_t)p->first_seen, "revoked_at",
 		    (json_int_t)p->revoked_at);
+		if (p->former)
+			json_object_set_new(o, "former", json_true());
 		json_array_append_new(orphans, o);
 	}
 	for (size_t i = 0; i < b->n_retired; i++) {
@@ -181,7 +183,8 @@ decode_orphan(const json_t *o, struct orphan_book *b, struct tb_error *err)
 		return 0;
 	p->kind = (enum backend_kind)kind;
 	if (jsonx_opt_int(o, "created_at", &p->created_at, err) < 0 ||
-	    jsonx_opt_int(o, "first_seen", &p->first_seen, err) < 0)
+	    jsonx_opt_int(o, "first_seen", &p->first_seen, err) < 0 ||
+	    jsonx_opt_bool(o, "former", &p->former, err) < 0)
 		return -1;
 	return jsonx_opt_int(o, "revoked_at", &p->revoked_at, err);
 }
@@ -242,6 +245,8 @@ orphan_status(const struct orphan_book *b)
 		status_time(o, "created_at", p->created_at);
 		status_time(o, "first_seen", p->first_seen);
 		status_time(o, "revoked_at", p->revoked_at);
+		if (p->former)
+			json_object_set_new(o, "former", json_true());
 		json_array_append_new(list, o);
 	}
 	return list;

@@ -23,6 +23,7 @@ struct orphan {
 	enum backend_kind kind; /* of the list it is in */
 	int64_t created_at; /* as the service says, 0: it does not */
 	int64_t first_seen; /* epoch seconds */
+	bool former; /* marked with our number of before: never revoked */
 	int64_t revoked_at; /* 0: not; the service agreed then, and is not
 	                     * asked again even if it lists it for ever */
 	/* not kept over a restart */

@@ -208,7 +208,8 @@ reconcile_activate(struct reconcile *r)
 void
 reconcile_payer_changed(struct reconcile *r)
 {
-	if (!r->rests && !r->op && r->error.code == TB_E_LOGIN) {
+	if (!r->rests && !r->op && (r->error.code == TB_E_LOGIN ||
+	    r->error.code == TB_E_QUARANTINE)) {
 		backoff_reset(&r->backoff);
 		reconcile_activate(r);
 	}
@@ -271,7 +272,8 @@ orphan_is_due(const struct reconcile *r, const struct orphan *o)
 	int64_t age = o->first_ms ? r->began_ms - o->first_ms :
 	    (now_real_s() - o->first_seen) * 1000;
 
-	return o->seen && !o->refused && !o->revoked_at && age >= r->conf->settle_time_ms;
+	return o->seen && !o->refused && !o->revoked_at && !o->former &&
+	    age >= r->conf->settle_time_ms;
 }
 
 static void
@@ -319,8 +321,8 @@ next_due(struct reconcile *r)
 	return NULL;
 }
 
-/* While a record of ours is lost, or the state is an older one, what is not
- * known any more looks like an orphan. */
+/* While a record of ours is lost or cannot be read, what it knew looks like an
+ * orphan. */
 static bool
 reconcile_may_revoke(const struct reconcile *r)
 {
@@ -328,7 +330,7 @@ reconcile_may_revoke(const struct reconcile *r)
 
 	store_get_stats(r->env.store, &s);
 	return r->bc->revoke_orphans && s.quarantined == 0 &&
-	    s.missing == 0 && !store_is_quarantined(r->env.store) &&
+	    s.missing == 0 &&
 	    (r->bc->ops->caps(r->bc, &r->look.recipe) & BACKEND_CAN_REVOKE);
 }
 
@@ -408,6 +410,12 @@ reconcile_begin(struct reconcile *r)
 	struct tb_error err = TB_ERROR_INIT;
 
 	loop_timer_stop(&r->timer);
+	if (store_is_quarantined(r->env.store)) {
+		/* what was minted since looks like an orphan to an old state */
+		store_why_quarantined(r->env.store, &err);
+		reconcile_end(r, &err);
+		return;
+	}
 	if (reconcile_may_pay(r, &err) < 0) {
 		log_debug("reconcile", "%s: not now: %s", r->name, err.msg);
 		reconcile_end(r, &err);

@@ -39,7 +39,7 @@ void reconcile_set_conf(struct reconcile *r, const struct conf *conf,
 void reconcile_restore(struct reconcile *r, struct secret *plain);
 /* After all records: plans the first look. */
 void reconcile_activate(struct reconcile *r);
-/* Who pays may be there again. */
+/* Who pays may be there again, or the state is adopted. */
 void reconcile_payer_changed(struct reconcile *r);
 
 const char *reconcile_name(const struct reconcile *r); /* of the backend */

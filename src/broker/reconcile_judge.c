@@ -28,6 +28,21 @@ reconcile_audit(struct reconcile *r, const struct orphan *o,
 	audit_durable(r->env.audit, &rec, NULL, NULL);
 }
 
+/* Whoever had our former number may still have it. */
+static bool
+is_former(const struct reconcile *r, const struct intent_mark *mark)
+{
+	return *mark->installation && streq(mark->installation,
+	    r->env.installation->former);
+}
+
+static bool
+is_ours(const struct reconcile *r, const struct intent_mark *mark)
+{
+	return streq(mark->installation, r->env.installation->id) ||
+	    is_former(r, mark);
+}
+
 static void
 reconcile_found(struct reconcile *r, const struct backend_listed *item,
     const struct intent_mark *mark)
@@ -44,11 +59,14 @@ reconcile_found(struct reconcile *r, const struct backend_listed *item,
 		o->created_at = item->created_at;
 		o->first_seen = now_real_s();
 		o->first_ms = r->began_ms;
+		o->former = is_former(r, mark);
 		r->counts.found++;
 		log_warn("reconcile", "%s: token %s there is marked as made "
 		    "here for '%s', generation %" PRIu64 ", and nothing here "
 		    "knows it%s", r->name, o->id, mark->token,
-		    mark->generation, r->bc->revoke_orphans ?
+		    mark->generation, o->former ? "; it was made before this "
+		    "state was adopted, and another host may use it" :
+		    r->bc->revoke_orphans ?
 		    "; it is revoked when it is still there in a while" :
 		    "; if nobody uses it, revoke it there");
 		reconcile_audit(r, o, AUDIT_ORPHAN, "not known here");
@@ -107,7 +125,7 @@ reconcile_judge_unknown(struct reconcile *r, const struct backend_listed *item,
 
 	if (over)
 		over->seen = true;
-	else if (streq(mark->installation, r->env.installation))
+	else if (is_ours(r, mark))
 		reconcile_found(r, item, mark);
 }
 
@@ -127,7 +145,7 @@ reconcile_judge(struct reconcile *r, struct known *k,
 			reconcile_judge_unknown(r, item, &mark);
 		return;
 	}
-	if (streq(mark.installation, r->env.installation))
+	if (is_ours(r, &mark))
 		r->counts.ours++;
 	else if (!v)
 		r->counts.others++;

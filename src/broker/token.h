@@ -29,7 +29,7 @@ struct token_env {
 	struct audit *audit;
 	struct seal *seal;
 	struct broker *broker;
-	const char *installation; /* part of every mark; see its file */
+	const struct installation *installation; /* part of every mark */
 };
 
 /* conf is referenced; tc is inside it. */

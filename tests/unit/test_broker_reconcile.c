@@ -245,6 +245,43 @@ test_unreadable_records_forbid_revocation(void **state)
 	fake_http_drop_scripted();
 }
 
+/* An old or copied state knows nothing of what was made since: no look, until
+ * an operator decides; and then what it marked before is told, and left to
+ * whoever else has that number. */
+static void
+test_quarantined_state_looks_at_nothing(void **state)
+{
+	struct world *w = *state;
+	char before[INSTALLATION_LEN + 1], *list;
+
+	strcpy(before, installation());
+	fake_state_hold_back("it is older than it was");
+	fake_loop_advance(5 * HOUR_MS);
+	assert_int_equal(looks(), 0);
+	broker_job_forget(&(struct broker_job *){
+	    broker_adopt(w->broker, NULL, NULL) });
+	fake_loop_run_pending();
+	assert_string_not_equal(installation(), before);
+	list = xasprintf("[{\"id\":\"old\",\"description\":"
+	    "\"[tokenbroker h/%s db #1 " NONCE "]\"},{\"id\":\"new\","
+	    "\"description\":\"[tokenbroker h/%s db #2 %.31s0]\"}]", before,
+	    installation(), NONCE);
+	for (int i = 0; i < 10; i++)
+		fake_http_push_json_for("/tokens", 200, list);
+	fake_http_push_json_for("/tokens/new", 204, "");
+	fake_loop_advance(3 * HOUR_MS);
+	assert_int_equal(fake_state_audits(AUDIT_ORPHAN), 2);
+	assert_int_equal(world_count("DELETE", "/tokens"), 1);
+	assert_int_equal(world_count("DELETE", "/tokens/new"), 1);
+	/* so it is after a restart */
+	world_crash(w);
+	fake_loop_advance(3 * HOUR_MS);
+	assert_int_equal(world_count("DELETE", "/tokens"), 1);
+	assert_int_equal(orphans(w), 1);
+	free(list);
+	fake_http_drop_scripted();
+}
+
 static void
 test_failed_revocation_is_tried_again(void **state)
 {
@@ -751,6 +788,7 @@ main(void)
 		T(test_agreed_revocation_is_not_repeated, revoke),
 		T(test_another_installation_is_left_alone, revoke),
 		T(test_unreadable_records_forbid_revocation, revoke),
+		T(test_quarantined_state_looks_at_nothing, revoke),
 		T(test_failed_revocation_is_tried_again, revoke),
 		T(test_refused_revocation_stops_no_other, revoke),
 		T(test_what_is_held_is_no_orphan, revoke),
