@@ -141,6 +141,23 @@ attach_new(struct driver *d)
 	return n;
 }
 
+/* The stops are left for run() to see. What a thread was doing when it was
+ * interrupted is done by then, so nothing changes under image_new(). */
+static void
+await_stopped(const struct driver *d)
+{
+	siginfo_t info;
+
+	for (size_t i = 0; i < THREADS_MAX; i++) {
+		if (!d->threads[i].tid)
+			continue;
+		while (waitid(P_PID, (id_t)d->threads[i].tid, &info,
+			   WSTOPPED | WEXITED | WNOWAIT | __WALL) < 0 &&
+		    errno == EINTR)
+			;
+	}
+}
+
 static void
 resume(pid_t tid, int sig)
 {
@@ -456,10 +473,12 @@ main(int argc, char **argv)
 	d.target.pidfd = (int)syscall(SYS_pidfd_open, d.target.pid, 0);
 	if (d.target.pidfd < 0)
 		err(errno == ENOSYS ? EXIT_MAY_NOT : 1, "pidfd_open");
-	if (d.cut >= 0)
-		d.image = image_new(d.out, d.trees, d.n_trees);
 	while (attach_new(&d) > 0)
 		;
+	if (d.cut >= 0) {
+		await_stopped(&d);
+		d.image = image_new(d.out, d.trees, d.n_trees);
+	}
 	puts("READY");
 	fflush(stdout);
 	run(&d, &wanted);

@@ -108,7 +108,7 @@ class Crash:
         self.tb.log_dir.chmod(0o750)
         shutil.rmtree(self.cut_dir)
         for file in self.tb.run_dir.iterdir():
-            file.unlink()
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
 
     def lasts(self, name, nth):
         """Whether the nth writing of the record `name` was there for the next start."""
