@@ -259,6 +259,7 @@ load_open_all(struct load *l, struct tb_error *err)
 			return -1;
 	if (l->foreign && l->opened == 0) {
 		*err = l->first_foreign;
+		err->code = TB_E_CONFIG;
 		return tb_error_wrap(err, "wrong master key, or a state "
 		    "directory of another installation; nothing was changed");
 	}
