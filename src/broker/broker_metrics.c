@@ -240,6 +240,10 @@ disk(struct broker *b, struct openmetrics *m)
 	openmetrics_int(m, (int64_t)s.records, NULL);
 	GAUGE("records_quarantined", "Records that cannot be read.");
 	openmetrics_int(m, (int64_t)s.quarantined, NULL);
+	GAUGE("records_missing", "Records that somebody else deleted.");
+	openmetrics_int(m, (int64_t)s.missing, NULL);
+	GAUGE("state_quarantined", "1 while an operator has to adopt it.");
+	openmetrics_int(m, store_is_quarantined(b->store), NULL);
 }
 
 void
