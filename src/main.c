@@ -171,10 +171,12 @@ open_master_key(struct app *a, struct tb_error *err)
 {
 	if (!a->conf->master_key_path)
 		return tb_error_set(err, TB_E_CONFIG, "there is no master key, "
-		    "so nothing could be kept sealed; make one with: "
-		    "tokenbrokerctl init-key, then set master_key_file in "
-		    "%s or give the unit LoadCredentialEncrypted=master-key",
-		    a->conf_path);
+		    "so nothing could be kept sealed; if there was one, put "
+		    "it back, for what %s holds opens with no other; else "
+		    "make one: 'tokenbrokerctl init-key --credential' where "
+		    "the unit has LoadCredentialEncrypted=master-key (ours "
+		    "has), or 'tokenbrokerctl init-key' and master_key_file "
+		    "in %s", a->conf->state_dir, a->conf_path);
 	a->seal = read_master_key(a, err);
 	return a->seal ? 0 : -1;
 }

@@ -20,6 +20,7 @@
 #define GROUPS_MAX 1024
 #define KEY_CREDENTIAL "/etc/credstore.encrypted/master-key"
 #define DAEMON_USER "tokenbroker"
+#define ORIGIN_FILE "store.origin.tbr" /* in every state directory */
 
 static const char area_conf[] = "conf", area_sockets[] = "sockets",
     area_groups[] = "groups", area_dirs[] = "directories", area_key[] = "key";
@@ -134,9 +135,10 @@ look_at_socket(struct doctor *d, const char *name, mode_t mode,
 {
 	_cleanup_free_ char *path = xasprintf("%s/%s.sock", d->ctl->run_dir,
 	    name);
-	char *todo = d->has_systemd ? xasprintf("systemctl enable "
-	    "tokenbroker-%s.socket, then systemctl restart tokenbrokerd",
-	    name) : xstrdup("start tokenbrokerd");
+	/* a socket unit that is active does not make its file again */
+	char *todo = xstrdup(d->has_systemd ? "systemctl stop tokenbrokerd "
+	    "'tokenbroker-*.socket'; systemctl start tokenbrokerd" :
+	    "start tokenbrokerd");
 	struct stat st;
 
 	if (lstat(path, &st) < 0)
@@ -303,19 +305,45 @@ look_at_log(struct doctor *d)
 
 /* -------------------------------------------------------------------- key */
 
+/* Something is sealed already, so that a new key would open nothing. */
+static bool
+has_state(const struct doctor *d)
+{
+	_cleanup_free_ char *origin = xasprintf("%s/" ORIGIN_FILE,
+	    d->state_dir);
+
+	return access(origin, F_OK) == 0;
+}
+
+/* A new key is right only where nothing is sealed with another. */
+static char *
+key_todo(const struct doctor *d)
+{
+	if (d->daemon_answers)
+		return xasprintf("put it back from its copy: without it the "
+		    "next start fails; or is it by a drop-in that the unit "
+		    "finds it elsewhere?");
+	if (has_state(d))
+		return xasprintf("put it back from its copy: what is in %s "
+		    "opens with no other; only if it is lost, move that "
+		    "directory away, and make a key and the logins anew",
+		    d->state_dir);
+	return xasprintf("tokenbrokerctl init-key%s", !d->key_file ?
+	    " --credential" : "");
+}
+
 static void
 look_at_key(struct doctor *d)
 {
 	const char *path = d->key_file ? d->key_file : KEY_CREDENTIAL;
 	struct stat st;
 
-	if (stat(path, &st) < 0)
-		doctor_add(d, errno != ENOENT ? FINDING_UNSEEN :
-		    d->daemon_answers ? FINDING_WARN : FINDING_FAIL, area_key,
-		    errno != ENOENT ? NULL : d->daemon_answers ? "make sure "
-		    "that the unit's own LoadCredential= line still finds it"
-		    : d->key_file ? "tokenbrokerctl init-key" :
-		    "tokenbrokerctl init-key --credential", "%s: %s", path,
+	if (stat(path, &st) < 0 && errno != ENOENT)
+		doctor_add(d, FINDING_UNSEEN, area_key, NULL, "%s: %s", path,
+		    strerror(errno));
+	else if (stat(path, &st) < 0)
+		doctor_add_take(d, d->daemon_answers ? FINDING_WARN :
+		    FINDING_FAIL, area_key, key_todo(d), "%s: %s", path,
 		    strerror(errno));
 	else if (d->key_file && (st.st_mode & 0077))
 		doctor_add_take(d, FINDING_FAIL, area_key, xasprintf(

@@ -73,7 +73,8 @@ look_at_service_unit(struct doctor *d)
 {
 	_cleanup_free_ char *show = doctor_systemctl((const char *const[]){
 	    "show", "tokenbrokerd.service", "-p",
-	    "LoadState,ActiveState,Result,NRestarts,NeedDaemonReload", NULL });
+	    "LoadState,ActiveState,SubState,Result,NRestarts,"
+	    "NeedDaemonReload", NULL });
 	_cleanup_free_ char *state = NULL, *result = NULL, *n = NULL;
 
 	if (!show)
@@ -91,6 +92,10 @@ look_at_service_unit(struct doctor *d)
 		    "tokenbrokerd, then systemctl start tokenbrokerd",
 		    "tokenbrokerd.service has failed (%s)",
 		    result ? result : "?");
+	else if (is(show, "SubState", "auto-restart"))
+		doctor_add(d, FINDING_FAIL, area_service, "journalctl -u "
+		    "tokenbrokerd", "tokenbrokerd.service ends as soon as it "
+		    "is started (%s)", result ? result : "?");
 	else
 		doctor_add(d, FINDING_OK, area_service, NULL,
 		    "tokenbrokerd.service is %s%s", state ? state : "?",
@@ -218,7 +223,8 @@ judge_orphans(struct doctor *d, const struct json_t *o)
 
 	if (n > 0)
 		doctor_add(d, FINDING_WARN, area_tokens, "tokenbrokerctl "
-		    "reconcile lists them, and can revoke them", "backend %s: "
+		    "reconcile lists them; on_orphan = revoke in the "
+		    "[backend], and reload, has them revoked", "backend %s: "
 		    "%" PRId64 " token%s made here %s alive and known to "
 		    "nobody", backend ? backend : "?", n, n == 1 ? "" : "s",
 		    n == 1 ? "is" : "are");

@@ -259,9 +259,12 @@ load_open_all(struct load *l, struct tb_error *err)
 			return -1;
 	if (l->foreign && l->opened == 0) {
 		*err = l->first_foreign;
+		/* another start would find the same */
 		err->code = TB_E_CONFIG;
 		return tb_error_wrap(err, "wrong master key, or a state "
-		    "directory of another installation; nothing was changed");
+		    "directory of another installation; nothing was changed; "
+		    "put that key back from its copy, or, if it is lost, move "
+		    "the state directory away and log in again");
 	}
 	return 0;
 }

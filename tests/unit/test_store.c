@@ -276,8 +276,9 @@ test_wrong_key(void **state)
 	close_store(w);
 	use_key(w, KEY_B);
 	open_store(w, "wrong master key, or a state directory of another "
-	    "installation; nothing was changed: record 'store/origin' is "
-	    "sealed with master key ");
+	    "installation; nothing was changed; put that key back from its "
+	    "copy, or, if it is lost, move the state directory away and log "
+	    "in again: record 'store/origin' is sealed with master key ");
 	assert_listing(w, ".", "k.old.tbr"); /* nothing was moved */
 	use_key(w, KEY_A);
 	open_store(w, NULL);
