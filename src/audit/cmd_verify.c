@@ -74,7 +74,11 @@ note_ends(struct strbuf *b, const struct tool_log *log,
 		note(b, "seq %" PRIu64 " to %" PRIu64 " stand behind the last "
 		    "good checkpoint: chained, not signed yet",
 		    s->signed_seq + 1, s->last_seq);
-	if (s->anchors_older)
+	if (s->anchors_older && s->last_seq == 0)
+		note(b, "there is no line of the log here, and the anchors say "
+		    "that there were some: it was emptied, or its files are "
+		    "somewhere else");
+	else if (s->anchors_older)
 		note(b, "%" PRIu64 " anchor%s older than the first line that "
 		    "is here, and could not be looked for", s->anchors_older,
 		    s->anchors_older == 1 ? " is" : "s are");
@@ -107,7 +111,8 @@ note_disk(struct strbuf *b, const struct tool_log *log,
 		    s->ignored == 1 ? "is" : "are");
 	if (s->lost)
 		note(b, "the daemon says that %" PRIu64 " record%s could not "
-		    "be written: see 'show --event lost' and 'disk_recovered'", s->lost,
+		    "be written: see 'tokenbrokerctl audit show --event "
+		    "disk_recovered', and '--event lost'", s->lost,
 		    s->lost == 1 ? "" : "s");
 }
 

@@ -11,6 +11,18 @@
 #include "base/tb_error.h"
 #include "base/timefmt.h"
 
+/* As with systemctl(1), "x" is x.service: whoever forgets the end must not be
+ * told that x holds nothing. */
+bool
+filter_unit(const char *pattern, const char *unit)
+{
+	size_t n = strlen(pattern);
+
+	return fnmatch(pattern, unit, 0) == 0 || (!strpbrk(pattern, ".*?[") &&
+	    strncmp(pattern, unit, n) == 0 && strcmp(unit + n, ".service") ==
+	    0);
+}
+
 bool
 filter_text(const char *pattern, const struct scan *s, enum scan_name name)
 {
@@ -19,7 +31,8 @@ filter_text(const char *pattern, const struct scan *s, enum scan_name name)
 	if (!pattern)
 		return true;
 	text = scan_dup(s, name);
-	return text && fnmatch(pattern, text, 0) == 0;
+	return text && (name == SCAN_UNIT ? filter_unit(pattern, text) :
+	    fnmatch(pattern, text, 0) == 0);
 }
 
 int64_t

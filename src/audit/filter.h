@@ -23,7 +23,9 @@ struct filter {
 
 bool filter_matches(const struct filter *f, const struct scan *s);
 
-/* fnmatch on a member's text; no pattern matches all. */
+/* fnmatch; a pattern that is a name without a dot also matches NAME.service. */
+bool filter_unit(const char *pattern, const char *unit);
+/* fnmatch on a member's text (a unit's as above); no pattern matches all. */
 bool filter_text(const char *pattern, const struct scan *s,
     enum scan_name name);
 /* The time of a line, or of another member; 0: none. */

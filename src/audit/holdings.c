@@ -6,7 +6,6 @@
  */
 #include "audit/holdings.h"
 
-#include <fnmatch.h>
 #include <search.h>
 
 #include "audit/filter.h"
@@ -506,7 +505,7 @@ held_match(struct held *g, const struct filter *f)
 		one->matched = one->releases > 0 &&
 		    (f->uid < 0 || one->uid == (uint64_t)f->uid) &&
 		    (!f->unit || (one->unit &&
-		    fnmatch(f->unit, one->unit, 0) == 0)) &&
+		    filter_unit(f->unit, one->unit))) &&
 		    (!f->since || one->last >= f->since);
 		any |= one->matched;
 	}

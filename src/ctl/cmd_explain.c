@@ -148,8 +148,12 @@ explain_path(const struct args *args)
 		strbuf_adds(&b, "unit=");
 	else
 		strbuf_adds(&b, "self=1");
-	if (o[EXPLAIN_UNIT].set)
+	if (o[EXPLAIN_UNIT].set) {
 		strbuf_add_percent(&b, o[EXPLAIN_UNIT].text);
+		/* as with systemctl(1), "x" is x.service */
+		if (!strchr(o[EXPLAIN_UNIT].text, '.'))
+			strbuf_adds(&b, ".service");
+	}
 	if (args->n_args) {
 		strbuf_adds(&b, "&token=");
 		strbuf_add_percent(&b, args->arg[0]);

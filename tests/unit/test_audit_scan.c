@@ -235,6 +235,20 @@ test_filter(void **state)
 }
 
 static void
+test_units(void **state)
+{
+	(void)state;
+	assert_true(filter_unit("a.service", "a.service"));
+	assert_true(filter_unit("a", "a.service"));
+	assert_true(filter_unit("a@1", "a@1.service"));
+	assert_true(filter_unit("a*", "ab.socket"));
+	assert_false(filter_unit("a", "ab.service"));
+	assert_false(filter_unit("a", "a.socket"));
+	assert_false(filter_unit("a*b", "acb.service"));
+	assert_false(filter_unit("a.b", "a.b.service"));
+}
+
+static void
 test_times_and_users(void **state)
 {
 	struct tb_error err = TB_ERROR_INIT;
@@ -377,6 +391,7 @@ main(void)
 		cmocka_unit_test(test_every_offset),
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_filter),
+		cmocka_unit_test(test_units),
 		cmocka_unit_test(test_times_and_users),
 		cmocka_unit_test(test_reader),
 		cmocka_unit_test(test_files),
