@@ -20,21 +20,69 @@ static const struct opt_spec unit_opts[N_UNIT] = {
 	    "token, and the token (default: both \"token\")" },
 };
 
-/* As the unit is now; empty when it does not exist yet or systemd is not to
- * be asked. */
+/* Takes a file out of the output of `systemctl cat`. */
 static void
-read_unit(const char *name, struct unitfile *u)
+cut_file(char *text, const char *path)
+{
+	_cleanup_free_ char *head = xasprintf("# %s\n", path);
+	char *at = strstr(text, head), *end;
+
+	if (!at || (at > text && at[-1] != '\n'))
+		return;
+	end = strstr(at + 1, "\n# /");
+	memmove(at, end ? end + 1 : "", end ? strlen(end + 1) + 1 : 1);
+}
+
+/* Does the file give the unit a credential of ours that is called otherwise? */
+static bool
+gives_another(const struct ctl *ctl, const struct unitfile *u,
+    const char *path, const char *id)
+{
+	_cleanup_free_ char *socket = xasprintf("%s/credential.sock",
+	    ctl->run_dir);
+	const struct unitfile_line *l = NULL;
+	char other[UNITFILE_ID_MAX];
+
+	while ((l = unitfile_next(u, "Service", "LoadCredential", l)))
+		if (strcmp(l->file, path) == 0 &&
+		    unitfile_credential(l->value, socket, other) &&
+		    strcmp(other, id) != 0)
+			return true;
+	return false;
+}
+
+/* The unit as it is without the drop-in that is to be printed, which takes the
+ * place of one of an earlier time; that one may have another credential, and
+ * then the name of ours is another (sorted behind it). Empty when there is no
+ * such unit. */
+static char *
+read_unit(const struct ctl *ctl, const char *name, const char *id,
+    struct unitfile *u)
 {
 	const char *argv[] = { "systemctl", "--no-pager", "cat", "--", name,
 		NULL };
 	struct tb_error ignored = TB_ERROR_INIT;
-	char *text = NULL;
+	char *path = xasprintf("/etc/systemd/system/%s.d/tokenbroker.conf",
+	    name), *text = NULL;
 	int status = 1;
 
 	if (program_read(argv, false, PRINTED_CAP, &text, &status,
-	    &ignored) == 0 && status == 0)
+	    &ignored) == 0 && status == 0) {
 		unitfile_parse(u, text);
+		if (gives_another(ctl, u, path, id)) {
+			free(path);
+			path = xasprintf("/etc/systemd/system/%s.d/"
+			    "tokenbroker_%s.conf", name, id);
+		}
+		unitfile_clear(u);
+		cut_file(text, path);
+		unitfile_parse(u, text);
+	} else {
+		ctl_note(ctl, "there is no %s here yet (systemctl cat); put "
+		    "its command in the place of COMMAND", name);
+	}
 	free(text);
+	return path;
 }
 
 /* The same command behind a test that the credential is not empty. Several of
@@ -67,14 +115,14 @@ print_start(const struct unitfile *u, const char *id)
 }
 
 static void
-print_drop_in(const struct ctl *ctl, const char *name, const char *id,
+print_drop_in(const struct ctl *ctl, const char *path, const char *id,
     const struct unitfile *u)
 {
 	const struct unitfile_line *type = unitfile_get(u, "Service", "Type");
 
-	printf("# /etc/systemd/system/%s.d/tokenbroker.conf\n[Unit]\n"
+	printf("# %s\n[Unit]\n"
 	    "Wants=tokenbroker-credential.socket\n"
-	    "After=tokenbroker-credential.socket\n\n[Service]\n", name);
+	    "After=tokenbroker-credential.socket\n\n[Service]\n", path);
 	if (!type || strcmp(type->value, "simple") == 0)
 		printf("# With simple, TimeoutStartSec= does not count while "
 		    "systemd waits for it.\nType=exec\n");
@@ -84,12 +132,14 @@ print_drop_in(const struct ctl *ctl, const char *name, const char *id,
 }
 
 static void
-print_rule(const char *name, const char *id, const char *token)
+print_rule(const char *name, const char *id, const char *token, bool second)
 {
 	const char *at = strchr(name, '@');
 	size_t len = at ? (size_t)(at - name) :
 	    (size_t)(strrchr(name, '.') - name);
-	char *rule = xstrndup(name, len), *c;
+	_cleanup_free_ char *stem = xstrndup(name, len);
+	char *rule = xasprintf("%s%s%s", stem, second ? "-" : "", second ? id :
+	    ""), *c;
 
 	for (c = rule; *c; c++)
 		if (!isalnum((unsigned char)*c) && !strchr("._-", *c))
@@ -125,6 +175,7 @@ print_unit(struct ctl *ctl, const char *name, const char *id,
     const char *token)
 {
 	struct unitfile u _cleanup_(unitfile_clear) = UNITFILE_INIT;
+	_cleanup_free_ char *path = NULL;
 	int room = unitfile_room(name, id);
 
 	if (room < 0) {
@@ -134,9 +185,9 @@ print_unit(struct ctl *ctl, const char *name, const char *id,
 		    "--credential ID=%s", name, id, -room, token);
 		return CTL_FAILED;
 	}
-	read_unit(name, &u);
-	print_drop_in(ctl, name, id, &u);
-	print_rule(name, id, token);
+	path = read_unit(ctl, name, id, &u);
+	print_drop_in(ctl, path, id, &u);
+	print_rule(name, id, token, strstr(path, ".d/tokenbroker_") != NULL);
 	if (strstr(name, "@."))
 		ctl_note(ctl, "the names of its instances must not be longer "
 		    "than %d characters", room);

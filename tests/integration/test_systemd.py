@@ -712,6 +712,32 @@ def test_doctor_without_a_daemon(box):
     ready(box)
 
 
+def test_doctor_finds_a_lost_socket(box):
+    """Somebody removed the file of a socket; what the finding says to do brings it back."""
+    (box.root / "run/tokenbroker/api.sock").unlink()
+    found = finding(doctor(box)[0], "fail", "api.sock", "No such file")
+    box.enter("sh", "-c", found["todo"])
+    ready(box)
+    assert doctor(box)[1] == 0
+
+
+def test_without_the_master_key(box):
+    """A new key would open nothing: nobody is told to make one, and a wrong one is not tried again and again."""
+    key, saved = "/etc/credstore.encrypted/master-key", "/root/master-key"
+    with broken(box, f"mv {key} {saved}; systemctl restart tokenbrokerd || true",
+                f"mv {saved} {key}; systemctl start tokenbrokerd"):
+        assert box.show("tokenbrokerd", "ExecMainStatus") == "78"
+        box.daemon_says("no master key", "put it back")
+        found = finding(doctor(box)[0], "fail", "master-key", "No such file")
+        assert "put it back" in found["todo"] and "init-key" not in found["todo"]
+        box.ctl("init-key", "--credential")
+        box.enter("systemctl", "start", "tokenbrokerd", check=1)
+        assert box.show("tokenbrokerd", "ExecMainStatus", "ActiveState") == {"ExecMainStatus": "78",
+                                                                            "ActiveState": "failed"}
+        box.daemon_says("wrong master key", "put that key back")
+    ready(box)
+
+
 def test_doctor_sees_a_lost_login(box):
     """Nobody logged in to another login: what the daemon knows is told."""
     box.write("etc/tokenbroker/conf.d/60.conf", textwrap.dedent(LOGIN_CONF.split("[backend")[0]).replace("ops", "two"))
@@ -751,6 +777,32 @@ def test_unit_prints_what_works(box):
         box.ctl("unit", name, check=2)
     said = box.ctl("unit", "n" * 80, "--credential", "influx", check=1).stderr
     assert "11 characters too long" in said
+
+
+def test_unit_printed_again(box):
+    """The lines for a unit that has them already are the same; a second credential does not take the first away."""
+    box.add_unit("again.service", "[Service]\nExecStart=/bin/sleep 100\n")
+    written = set()
+    try:
+        for given in ("a=influx", "a=influx", "b=slow", "b=slow"):
+            out = box.ctl("unit", "again", "-c", given).stdout
+            for m in re.finditer(r"^# (/etc/\S+)\n(.*?)(?=^# (?:/etc|Then)|\Z)", out, re.M | re.S):
+                assert m[1] not in written or (box.root / m[1][1:]).read_text() == m[2]
+                box.write(m[1], m[2])
+                written.add(m[1])
+            box.enter("systemctl", "daemon-reload")
+        assert len(written) == 4
+        box.ctl("reload")
+        box.enter("systemctl", "start", "again.service")
+        assert {p.name for p in (box.root / "run/credentials/again.service").iterdir()} == {"a", "b"}
+        assert "there is no nothing.service" in box.ctl("unit", "nothing").stderr
+        finding(doctor(box)[0], "ok", "again.service")
+    finally:
+        box.enter("systemctl", "stop", "again.service")
+        for path in written:
+            (box.root / path[1:]).unlink()
+        box.enter("systemctl", "daemon-reload")
+        box.ctl("reload")
 
 
 def test_doctor_sees_a_quarantined_state(box):
