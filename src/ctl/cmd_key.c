@@ -182,7 +182,8 @@ put_key(const struct place *p, const char *path, bool credential, bool force,
 	if (credential ? encrypt_key(&key, fresh, err) < 0 :
 	    fs_write_atomic(p->dirfd, p->fresh, 0400, secret_reveal(&key),
 	    key.len, err) < 0)
-		return -1;
+		return tb_error_wrap(err, "nothing was put into %s%s", p->dir,
+		    geteuid() == 0 ? "" : " (root can)");
 	return place_settle(p, path, force, err);
 }
 

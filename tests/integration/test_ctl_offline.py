@@ -744,6 +744,11 @@ wc -c >"$4"
 """
 
 
+def test_init_key_where_nothing_can_be_written(ctl):
+    done = ctl("init-key", "-o", "/proc/new.key")
+    assert done.returncode == 1 and "nothing was put into /proc" in done.stderr, done.stderr
+
+
 def test_init_key_credential(ctl, tmp_path):
     (tmp_path / "systemd-creds").write_text(FAKE_CREDS)
     (tmp_path / "systemd-creds").chmod(0o755)
