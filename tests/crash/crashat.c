@@ -4,7 +4,7 @@
  *
  *	crashat --pid PID --dir DIR [--label PORT=NAME]... (--trace | KILL)
  *	KILL: --at "fsync state/.login.ops.tbr.tmp" --nth K (--before|--after)
- *	      [--hold MS] [--cut synced|names|torn --out OUT
+ *	      [--hold MS] [--cut synced|names|torn|old-names --out OUT
  *	                   --tree DIR/state --tree DIR/log]
  *
  * It attaches to all threads, prints READY, and writes down every crash point
@@ -18,7 +18,7 @@
  * the call is made, and the program dies before it sees the result.
  *
  * --cut also writes to OUT what a power cut at that moment would have left of
- * the trees, in one of three ways (image.h).
+ * the trees, in one of four ways (image.h).
  *
  * At the end (killed; or SIGTERM, which leaves the program alone, but for what
  * is held) it prints a line per point, in the order of their beginnings, with
@@ -379,12 +379,13 @@ parse_cut(const char *word)
 		[IMAGE_SYNCED] = "synced",
 		[IMAGE_NAMES] = "names",
 		[IMAGE_TORN] = "torn",
+		[IMAGE_OLD_NAMES] = "old-names",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (strcmp(words[i], word) == 0)
 			return (int)i;
-	errx(2, "--cut synced, names or torn");
+	errx(2, "--cut synced, names, torn or old-names");
 }
 
 static const struct option options[] = {
@@ -483,7 +484,7 @@ main(int argc, char **argv)
 	fflush(stdout);
 	run(&d, &wanted);
 	if (d.image && d.hit)
-		image_write(d.image, (enum image_what)d.cut);
+		image_write(d.image, d.out, (enum image_what)d.cut);
 	report(&d);
 	if (d.image)
 		image_free(d.image);

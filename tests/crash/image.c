@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * See image.h. Each file that was ever seen is an object with a number of its
- * own; its durable content is out/.objects/NUMBER (none: never synced). Inode
+ * own; its durable content is scratch/.objects/NUMBER (none: never synced). Inode
  * numbers are used again by the file system, objects are not.
  */
 #include "image.h"
@@ -48,7 +48,7 @@ struct pending {
 };
 
 struct image {
-	const char *out;
+	const char *scratch;
 	struct tree trees[TREES_MAX];
 	unsigned n_trees, n_objects;
 	struct inode *inodes;
@@ -94,7 +94,7 @@ static void
 object_path(const struct image *im, const char *suffix, unsigned object,
     char out[PATH_MAX])
 {
-	snprintf(out, PATH_MAX, "%s/.objects/%u%s", im->out, object, suffix);
+	snprintf(out, PATH_MAX, "%s/.objects/%u%s", im->scratch, object, suffix);
 }
 
 static unsigned
@@ -148,14 +148,14 @@ add_tree(struct image *im, const char *path)
 }
 
 struct image *
-image_new(const char *out, const char *const *trees, unsigned n_trees)
+image_new(const char *scratch, const char *const *trees, unsigned n_trees)
 {
 	struct image *im = xnew(struct image);
 	char objects[PATH_MAX];
 
-	im->out = out;
-	snprintf(objects, sizeof(objects), "%s/.objects", out);
-	if (mkdir(out, 0700) < 0 || mkdir(objects, 0700) < 0)
+	im->scratch = scratch;
+	snprintf(objects, sizeof(objects), "%s/.objects", scratch);
+	if (mkdir(scratch, 0700) < 0 || mkdir(objects, 0700) < 0)
 		err(1, "%s", objects);
 	for (unsigned i = 0; i < n_trees && i < TREES_MAX; i++)
 		add_tree(im, trees[i]);
@@ -250,15 +250,18 @@ tear(const char *now, const char *to)
 	int in = open(now, O_RDONLY | O_CLOEXEC);
 	int out = open(to, O_WRONLY | O_CLOEXEC);
 	struct stat have, want;
-	off_t end;
-	char c;
+	off_t at, end;
+	char buf[4096];
+	ssize_t n;
 
 	if (in < 0 || out < 0 || fstat(in, &want) < 0 || fstat(out, &have) < 0)
 		err(1, "%s", to);
 	end = have.st_size + (want.st_size - have.st_size) / 2;
-	for (off_t at = have.st_size; at < end; at++)
-		if (pread(in, &c, 1, at) != 1 || pwrite(out, &c, 1, at) != 1)
+	for (at = have.st_size; at < end; at += n) {
+		n = pread(in, buf, MIN2(sizeof(buf), (size_t)(end - at)), at);
+		if (n <= 0 || pwrite(out, buf, (size_t)n, at) != n)
 			err(1, "%s", to);
+	}
 	close(in);
 	close(out);
 }
@@ -293,17 +296,37 @@ write_name(const struct image *im, const struct tree *t, const char *dir,
 		tear(now, to);
 }
 
+/* Takes out of l what is not in `old`. */
+static void
+drop_new(struct names *l, const struct names *old)
+{
+	size_t i, j, kept = 0;
+
+	for (i = 0; i < l->n; i++) {
+		for (j = 0; j < old->n; j++)
+			if (strcmp(l->v[i].text, old->v[j].text) == 0)
+				break;
+		if (j < old->n)
+			l->v[kept++] = l->v[i];
+		else
+			free(l->v[i].text);
+	}
+	l->n = kept;
+}
+
 void
-image_write(struct image *im, enum image_what what)
+image_write(struct image *im, const char *out, enum image_what what)
 {
 	struct names now = { 0 };
 	const struct names *l;
 	char dir[PATH_MAX];
 	const struct tree *t;
 
+	if (mkdir(out, 0700) < 0 && errno != EEXIST)
+		err(1, "%s", out);
 	for (unsigned i = 0; i < im->n_trees; i++) {
 		t = &im->trees[i];
-		snprintf(dir, sizeof(dir), "%s/%s", im->out,
+		snprintf(dir, sizeof(dir), "%s/%s", out,
 		    strrchr(t->path, '/') + 1);
 		if (mkdir(dir, 0700) < 0)
 			err(1, "%s", dir);
@@ -312,6 +335,8 @@ image_write(struct image *im, enum image_what what)
 			list_names(im, t->path, &now);
 			l = &now;
 		}
+		if (what == IMAGE_OLD_NAMES)
+			drop_new(&now, &t->durable);
 		for (size_t j = 0; j < l->n; j++)
 			write_name(im, t, dir, l, j, what);
 		names_clear(&now);

@@ -11,17 +11,21 @@
  *	              last successful sync of its directory
  *	IMAGE_NAMES   all names as they are now, over content as above
  *	IMAGE_TORN    the same, and half of what was appended since
+ *	IMAGE_OLD_NAMES  as IMAGE_NAMES, but names that are new are not there:
+ *	              changes of a directory need not arrive in their order
  */
 #include <stdbool.h>
 #include <sys/types.h>
 
-enum image_what { IMAGE_SYNCED, IMAGE_NAMES, IMAGE_TORN };
+enum image_what {
+	IMAGE_SYNCED, IMAGE_NAMES, IMAGE_TORN, IMAGE_OLD_NAMES, IMAGE_WHATS,
+};
 
 struct image;
 
-/* What is in the trees now counts as durable. `out` is made. Ends the process
- * with a message when something cannot be had. */
-struct image *image_new(const char *out, const char *const *trees,
+/* What is in the trees now counts as durable. `scratch` is made; all paths are
+ * borrowed. Ends the process with a message when something cannot be had. */
+struct image *image_new(const char *scratch, const char *const *trees,
     unsigned n_trees);
 void image_free(struct image *im);
 
@@ -33,5 +37,5 @@ void image_sync_end(struct image *im, pid_t tid, bool ok);
  * that had its inode number. */
 void image_created(struct image *im, const char *path);
 
-/* Makes out/NAME for each tree NAME, once. */
-void image_write(struct image *im, enum image_what what);
+/* Makes out/NAME for each tree NAME; out is made if need be. */
+void image_write(struct image *im, const char *out, enum image_what what);

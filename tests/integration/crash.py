@@ -23,7 +23,7 @@ MAY_NOT = 77
 NOT_REACHED = 3
 # How long a call that the daemon dies in front of is held while all other threads go on.
 HOLD_MS = 150
-POWER_CUTS = ("synced", "names", "torn")
+POWER_CUTS = ("synced", "names", "torn", "old-names")
 
 
 class Point(typing.NamedTuple):
@@ -56,8 +56,9 @@ class Crash:
     """Attached to a daemon from construction on. point=None only traces.
 
     side: "before" (the call is not made; everybody else had HOLD_MS to go on), "after" (it is made, its result not
-    seen), and three ways in which the power fails, right before a sync, or after a send: "synced" (only what was synced
-    is left), "names" (that, under the names that files had by then), "torn" (and half of what was appended to them).
+    seen), and four ways in which the power fails, right before a sync, or after a send: "synced" (only what was synced
+    is left), "names" (that, under the names that files had by then), "torn" (and half of what was appended to them),
+    "old-names" (as "names", but new names did not arrive).
     """
 
     def __init__(self, tb, labels, point=None, side=None):
@@ -107,15 +108,15 @@ class Crash:
             (self.cut_dir / directory.name).rename(directory)
         self.tb.log_dir.chmod(0o750)
         shutil.rmtree(self.cut_dir)
-        for file in self.tb.run_dir.iterdir():
-            shutil.rmtree(file) if file.is_dir() else file.unlink()
+        shutil.rmtree(self.tb.run_dir)
+        self.tb.run_dir.mkdir(mode=0o755)
 
     def lasts(self, name, nth):
         """Whether the nth writing of the record `name` was there for the next start."""
         at = next((i for i, c in enumerate(self.calls) if c.point == Point(f"rename state/{name}", nth)), None)
         if at is None or not self.calls[at].done:
             return False
-        return self.side != "synced" or any(c.done and c.point.text == "fsync state" for c in self.calls[at:])
+        return self.side not in ("synced", "old-names") or any(c.done and c.point.text == "fsync state" for c in self.calls[at:])
 
 
 # ------------------------------------------------------------------------------------------------------- the audit log
@@ -213,4 +214,4 @@ def in_parallel(function, items, workers):
 
 def workers():
     """Daemons at once. They wait most of the time."""
-    return int(os.environ.get("TB_CRASH_WORKERS", "16"))
+    return int(os.environ.get("TB_CRASH_WORKERS", "24"))

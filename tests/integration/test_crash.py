@@ -58,6 +58,7 @@ account_id = acc
 cluster_id = clu
 probe_url = {api}/health/auth
 allow_insecure_loopback = yes
+{more}
 {tokens}
 [client root]
 user = root
@@ -75,8 +76,9 @@ lifetime = {lifetime}
 # is tried this often; so many of a path's runs may find nothing even so.
 TRIES = 4
 NOT_REACHED_MAX = 4
-# How long the daemon has something left to do after its client was answered: the sync of an idle log, above all.
-TAIL_S = 0.5
+# How long the daemon has something left to do after its client was answered: the sync of an idle log, the next list of
+# all records.
+TAIL_S = 1.4
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -126,9 +128,17 @@ class World:
             self.tb.learn_value(value)
         return value
 
+    def prepare(self):
+        """What the path needs, once the daemon is idle."""
+
     def trigger(self):
         """The path under test, up to the answer."""
         raise NotImplementedError
+
+    def is_idle(self):
+        """The list of all records is the newest of them."""
+        times = {p.name: p.stat().st_mtime_ns for p in self.tb.state_dir.glob("*.tbr")}
+        return times.get("store.list.tbr", 0) >= max(times.values())
 
     def run(self, point=None, side=None):
         """The path, once, traced. Whether the daemon was killed."""
@@ -148,6 +158,7 @@ class World:
         killed_at = time.monotonic()
         tb.start()
         assert not list(tb.state_dir.glob("quarantine/*")), "a record was damaged"
+        assert "error: store" not in tb.log(), "the state is not what it was"
         usable = self.settle()
         self.check_grant(usable, killed_at)
         if not usable:
@@ -262,7 +273,7 @@ class MintWorld(World):
     title = "mint path"
 
     def __init__(self, sandbox):
-        super().__init__(MINT.format(issuer=sandbox.issuer, api=sandbox.issuer,
+        super().__init__(MINT.format(issuer=sandbox.issuer, api=sandbox.issuer, more="reconcile_interval = 0",
                                      tokens=MINT_TOKEN.format(name="db", lifetime="1h")))
         self.sandbox = sandbox
         self.labels = {sandbox.port: "sandbox"}
@@ -304,10 +315,12 @@ class MintAfterRefusalWorld(MintWorld):
     title = "mint path with a renewal in it"
 
     def begin(self):
-        older = {t["id"] for t in self.sandbox.state()["oauth_tokens"]}
+        self.older_access = {t["id"] for t in self.sandbox.state()["oauth_tokens"]}
         super().begin()
+
+    def prepare(self):
         for token in self.sandbox.state()["oauth_tokens"]:
-            if token["kind"] == "access" and token["id"] not in older:
+            if token["kind"] == "access" and token["id"] not in self.older_access:
                 self.sandbox.revoke(token["id"])
 
     def check_grant(self, usable, killed_at):
@@ -335,6 +348,8 @@ class Path:
         world = self.make()
         try:
             world.begin()
+            util.wait_until(world.is_idle, 20, "an idle daemon", interval=0.05)
+            world.prepare()
             hit = world.run(point, side)
             if point is None or hit:
                 if point:
@@ -450,7 +465,7 @@ def test_random_kills(say):
         api.fail(method="POST", times=None, delay=0.03)
         # a short life, so that the superseded generations do not become thousands
         tokens = "".join(MINT_TOKEN.format(name=name, lifetime="30s") for name in names)
-        tb = d.Daemon(MINT.format(issuer=sandbox.issuer, api=api.address, tokens=tokens), BROKER)
+        tb = d.Daemon(MINT.format(issuer=sandbox.issuer, api=api.address, more="", tokens=tokens), BROKER)
         tb.start()
         assert tb.login("ops", sandbox.approve)["state"] == "granted"
         load = Load(tb, names, seed)
@@ -480,6 +495,7 @@ def check_after_load(tb, sandbox, names, load, kills, say):
     known = {g["token_id"] for name in names for g in tb.token_status(name)["generations"]}
     assert alive <= known, f"P2: {len(alive - known)} tokens are alive that nobody knows"
     tb.stop()
+    assert "error: store" not in tb.log(), "the state is not what it was"
     assert not list(tb.state_dir.glob("quarantine/*")) and not list(tb.state_dir.glob("intent.*"))
     records = crash.read_audit(tb.log_dir)
     load.seen.check(records)

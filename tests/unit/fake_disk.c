@@ -48,6 +48,7 @@ static struct {
 } synced[64]; /* files, as of their last sync */
 static size_t n_synced;
 static int lives = -1; /* calls that are left; -1: any number */
+static const struct fake_disk_watcher *watcher;
 
 static const char *const op_names[] = {
 	"open", "write", "fsync", "fdatasync", "ftruncate", "rename", "link",
@@ -85,6 +86,12 @@ fake_disk_lose_pages(void)
 	pthread_mutex_lock(&lock);
 	losing = true;
 	pthread_mutex_unlock(&lock);
+}
+
+void
+fake_disk_watch(const struct fake_disk_watcher *w)
+{
+	watcher = w;
 }
 
 void
@@ -242,8 +249,14 @@ decide_fd(enum fake_disk_op op, int fd, size_t *len)
 int
 disk_openat(int dirfd, const char *name, int flags, mode_t mode)
 {
-	return decide(FAKE_DISK_OPEN, name, NULL) ? -1 :
-	    openat(dirfd, name, flags, mode);
+	int fd;
+
+	if (decide(FAKE_DISK_OPEN, name, NULL))
+		return -1;
+	fd = openat(dirfd, name, flags, mode);
+	if (fd >= 0 && watcher && (flags & O_CREAT) && (flags & O_EXCL))
+		watcher->made(watcher->arg, fd);
+	return fd;
 }
 
 ssize_t
@@ -312,7 +325,14 @@ sync_with(enum fake_disk_op op, int fd, int (*sync)(int fd))
 	track_sync(fd, error == 0);
 	pthread_mutex_unlock(&lock);
 	errno = error;
-	return error ? -1 : sync(fd);
+	if (error)
+		return -1;
+	if (watcher)
+		watcher->sync_begin(watcher->arg, fd);
+	error = sync(fd);
+	if (watcher)
+		watcher->sync_end(watcher->arg, fd, error == 0);
+	return error;
 }
 
 int

@@ -9,6 +9,7 @@
  *	... every write to a path with that in it fails ...
  *	fake_disk_reset();
  */
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "state/disk.h"
@@ -33,6 +34,15 @@ void fake_disk_fail_call(int error, int skip, int times);
  * written, as a kernel does that drops the pages: the next sync finds nothing
  * to write, and says all is well. Needs a sync that went well before. */
 void fake_disk_lose_pages(void);
+/* Told, on the thread that makes the call: of each sync that gets to the disk,
+ * before and after it, and of each file that was made. Borrowed; NULL ends it. */
+struct fake_disk_watcher {
+	void (*sync_begin)(void *arg, int fd);
+	void (*sync_end)(void *arg, int fd, bool ok);
+	void (*made)(void *arg, int fd);
+	void *arg;
+};
+void fake_disk_watch(const struct fake_disk_watcher *w);
 /* While held, syncs of such paths (fsync, fdatasync) do not return. */
 void fake_disk_hold_syncs(const char *part);
 void fake_disk_release(void);

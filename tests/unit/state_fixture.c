@@ -63,8 +63,8 @@ state_setup(void **state)
 	return 0;
 }
 
-static void
-remove_tree(const char *dir)
+void
+state_remove_tree(const char *dir)
 {
 	_cleanup_free_ char *list = state_list(dir);
 	char *save = NULL, *name;
@@ -75,7 +75,7 @@ remove_tree(const char *dir)
 		struct stat st;
 
 		if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
-			remove_tree(path);
+			state_remove_tree(path);
 		else
 			unlink(path);
 	}
@@ -89,7 +89,7 @@ state_teardown(void **state)
 
 	writer_stop(f->writer);
 	loop_free(f->loop);
-	remove_tree(f->dir);
+	state_remove_tree(f->dir);
 	free(f);
 	return 0;
 }

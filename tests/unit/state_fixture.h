@@ -50,6 +50,8 @@ void state_move_back(struct state_fixture *f);
  * freed. */
 char *state_list(const char *dir);
 
+void state_remove_tree(const char *dir);
+
 /* A line {"event":"NAME"} with state_done for it. */
 struct writer_item *state_put_line(struct state_fixture *f, const char *name,
     bool durable);
