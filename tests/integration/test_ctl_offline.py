@@ -406,6 +406,8 @@ def status_answer():
     return {
         "version": "0.1.0", "started_at": at(-3 * day - 3600), "audit": "strict",
         "disk": {"ok": True, "records": 4, "quarantined": 1},
+        "state": {"trouble": [{"record": "login/dev", "reason": "damaged", "file": "quarantine/login.dev.tbr"}],
+                  "quarantine": "it is older than the log says"},
         "outage_budget": {"seconds": 5 * day + 60, "token": "telegraf-write"},
         "human_needed": {"at": at(-1), "login": "dev"},
         "reconcile": [{"backend": "prod", "orphans_alive": 2}],
@@ -440,7 +442,8 @@ def test_status(ctl, doors):
     assert "! token reports: unsettled: a mint whose outcome is not known; this ends in 1d" in out
     assert "! token telegraf-write: settling: a mint whose outcome is not known; this ends with the next look" in out
     assert "! token telegraf-write: generation 6 is released to nobody, but the service has not agreed" in out
-    assert "! 1 record in quarantine" in out
+    assert "! record login/dev is not used: damaged; it lies in quarantine/login.dev.tbr" in out
+    assert "! the state is QUARANTINED: it is older than the log says. " in out and "'tokenbrokerctl adopt'" in out
     assert "\noutage budget: 5d (token telegraf-write)\nhuman needed: now (login dev)\n" in out
     assert "! backend prod: 2 tokens there made here and known to nobody" in out
     assert re.search(r"^! rotate reports: under way, begun 1m.* ago$", out, re.M)
