@@ -64,8 +64,8 @@ WRAP = """/bin/sh -c 'test -s "$$CREDENTIALS_DIRECTORY/influx" && exec "$$@"' sh
 class Tokenbroker(sdbox.Box):
     """The box with everything in it: provider, configuration, login, daemon."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, hierarchy="unified"):
+        super().__init__(hierarchy)
         self.known = set()
 
     def prepare(self):
@@ -169,6 +169,35 @@ def ready(tb):
     """The daemon is up and what is cached is served."""
     tb.enter("systemctl", "start", "tokenbrokerd")
     tb.token()
+
+
+@pytest.mark.parametrize("hierarchy", ["hybrid", "legacy"])
+def test_other_cgroup_hierarchies(hierarchy):
+    """Where systemd keeps its units in the legacy hierarchy: unit= rules on the api door, and credentials."""
+    reason = sdbox.skip_reason()
+    if reason:
+        pytest.skip(f"no systemd can be booted here: {reason}")
+    with Tokenbroker(hierarchy) as tb:
+        tb.prepare()  # its token() asks from a unit, by a rule for that unit
+        text = tb.run("cat", "/proc/self/cgroup", unit="consumer-look.service").stdout
+        assert re.search(r"^\d+:name=systemd:.*/consumer-look.service$", text, re.M), text
+        assert tb.run("tokenbrokerctl", "get", "influx", unit="stranger.service", check=4)
+        tb.start_unit("consumer-once.service", f"""\
+            [Service]
+            Type=oneshot
+            LoadCredential=influx:{SOCKET}
+            ExecStart=/bin/sh -c 'cat $CREDENTIALS_DIRECTORY/influx >/run/once'
+            """)
+        assert (tb.root / "run/once").read_text() == tb.token()
+        (tb.root / "run/once").unlink()
+        tb.start_unit("stranger-once.service", f"[Service]\nType=oneshot\nLoadCredential=influx:{SOCKET}\n"
+                      "ExecStart=/bin/true\n", check=1)
+        tb.daemon_says("stranger-once.service", "influx", "refused")
+        records = [json.loads(line) for line in (tb.root / "var/log/tokenbroker/audit.jsonl").read_text().splitlines()]
+        given = [r for r in records if r["event"] == "authorised"]
+        assert {r["unit"] for r in given} == {"consumer-get.service", "consumer-once.service"}
+        assert all(r["strength"] == "strong" for r in given), given
+        tb.search_for_secrets()
 
 
 # ------------------------------------------------------------------- the units as shipped
