@@ -111,12 +111,21 @@ class Crash:
         shutil.rmtree(self.tb.run_dir)
         self.tb.run_dir.mkdir(mode=0o755)
 
+    def _renamed(self, name, nth):
+        """Where in calls the nth writing of the record `name` got its name, or None."""
+        return next((i for i, c in enumerate(self.calls)
+                     if c.point == Point(f"rename state/{name}", nth) and c.done), None)
+
+    def may_last(self, name, nth):
+        """Whether the next start may have found the nth writing of the record `name`."""
+        return self._renamed(name, nth) is not None
+
     def lasts(self, name, nth):
-        """Whether the nth writing of the record `name` was there for the next start."""
-        at = next((i for i, c in enumerate(self.calls) if c.point == Point(f"rename state/{name}", nth)), None)
-        if at is None or not self.calls[at].done:
-            return False
-        return self.side not in ("synced", "old-names") or any(c.done and c.point.text == "fsync state" for c in self.calls[at:])
+        """Whether it must have."""
+        at = self._renamed(name, nth)
+        if at is None or self.side not in ("synced", "old-names"):
+            return at is not None
+        return any(c.done and c.point.text == "fsync state" for c in self.calls[at:])
 
 
 # ------------------------------------------------------------------------------------------------------- the audit log

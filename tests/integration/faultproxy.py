@@ -61,6 +61,7 @@ class Fault:
     path: typing.Optional[str] = None
     method: typing.Optional[str] = None
     grant: typing.Optional[str] = None
+    sent: typing.Optional[str] = None
     times: typing.Optional[int] = 1
     after: int = 0
     # An answer of our own; the server behind never sees the request.
@@ -83,6 +84,8 @@ class Fault:
         if self.times == 0 or (self.path and not request.path.endswith(self.path)):
             return False
         if (self.method and request.method != self.method) or (self.grant and request.grant_type != self.grant):
+            return False
+        if self.sent and self.sent not in request.sent.values():
             return False
         if self.after > 0:
             self.after -= 1
@@ -211,8 +214,8 @@ class FaultProxy:
         """Spoils the answers to requests whose path ends with `path` (None: all). Faults are tried in the order they
         were made, one per request.
 
-        which:    method=, grant= (a grant type; "device_code" is short for its URN), times=1 (None: until clear()),
-                  after=0 (so many matching requests pass first)
+        which:    method=, grant= (a grant type; "device_code" is short for its URN), sent= (the mark of a token in it),
+                  times=1 (None: until clear()), after=0 (so many matching requests pass first)
         instead:  status=, headers={}, body=b"" or a dict (JSON) or str; big=BYTES (a body of that size)
         changed:  edit=function(body) -> body, content_type=, delay=SECONDS, drip=SECONDS (between single bytes),
                   cut=N (the connection ends after N bytes of the body), reset=True (what is cut or lost ends by RST)

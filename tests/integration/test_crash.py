@@ -230,10 +230,10 @@ class RefreshWorld(World):
         self.get()
 
     def redemptions(self):
-        """All of this daemon's refresh tokens that reached the provider, in order."""
+        """All requests with a refresh token of this daemon's, in order."""
         ours, found = set(self.grants), []
         for request in self.provider.proxy.requests:
-            if request.reached_upstream and request.sent.get("refresh_token") in ours:
+            if request.sent.get("refresh_token") in ours:
                 found.append(request)
                 if "refresh_token" in request.got:
                     ours.add(request.got["refresh_token"])
@@ -264,6 +264,33 @@ class RefreshWorld(World):
     def end(self):
         self.tb.known.update(self.provider.proxy.secrets)
         super().end()
+
+
+class RetryWorld(RefreshWorld):
+    """The one retry of a renewal that was never answered, because the daemon was killed while the provider slept."""
+
+    def begin(self):
+        super().begin()
+        sleeps = self.provider.fail("token", sent=self.grants[0], hang=True)
+        asks = util.Thread(lambda: quiet(self.tb.admin.request, "tokens/access/rotate", "POST", timeout=60))
+        util.wait_until(lambda: sleeps.hits, 20, "the first redemption")
+        self.tb.kill()
+        asks.join()
+        self.tb.start()
+
+    def is_idle(self):
+        time.sleep(0.2)  # for the records of the start; a second later it would go ahead by itself
+        return True
+
+    def check_grant(self, usable, killed_at):
+        # after the retry nothing more is tried, whatever became of it
+        redemptions = self.redemptions()
+        assert len([r for r in redemptions if r.sent["refresh_token"] == self.grants[0]]) <= 2, "P3: redeemed again"
+        if len([r for r in redemptions if r.at < killed_at]) > 1:
+            assert self.crash.lasts("login.ops.tbr", 1), "P3: a refresh token was sent again before that was written down"
+        if not usable:
+            assert self.crash.may_last("login.ops.tbr", 1), "P3: a human is needed although there is a retry left"
+            assert not self.crash.lasts("login.ops.tbr", 2), "P3: a human is needed although there is a new token"
 
 
 class MintWorld(World):
@@ -413,6 +440,12 @@ def test_refresh_path(provider, crash_only, say):
     # Glewlwyd's database fails half of what many ask at once
     provider.proxy.turn = threading.Lock()
     Path(f"refresh path, {provider.name}", lambda: RefreshWorld(provider)).all(crash_only, say)
+
+
+def test_retry_path(oidc_provider, crash_only, say):
+    """P3 with two crashes: killed during the retry, too, it redeems no third time."""
+    oidc_provider.reset()
+    Path("retry path, oidc-provider", lambda: RetryWorld(oidc_provider)).all(crash_only, say)
 
 
 @pytest.mark.parametrize("world", [MintWorld, MintAfterRefusalWorld], ids=["mint", "mint_after_refusal"])
