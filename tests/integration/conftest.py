@@ -24,6 +24,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "xdist_group(name): what one worker runs (pytest-xdist)")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items):
     """Long pieces first, so that no worker is left alone with one."""
     for item in items:
