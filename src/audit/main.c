@@ -7,14 +7,10 @@
 #ifdef HAVE_CONFIG_H
 #include "config.h"
 #endif
-#ifndef PACKAGE_VERSION
-#define PACKAGE_VERSION "0.1.0"
-#endif
-
-#include <errno.h>
 
 #include "audit/tool.h"
 #include "base/tb_error.h"
+#include "ctl/help.h"
 
 static const struct tool_command *const commands[] = { &cmd_verify, &cmd_show,
 	&cmd_export, &cmd_follow, &cmd_checkpoint, &cmd_who, &cmd_login };
@@ -24,24 +20,6 @@ static const struct opt_spec common[N_COMMON] = {
 	{ "help", 'h', OPT_FLAG, NULL, "this text" },
 	{ "version", 'V', OPT_FLAG, NULL, "the version" },
 };
-
-static void
-print_options(const struct opt_spec *opts, size_t n)
-{
-	char left[64], letter[8];
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		letter[0] = '\0';
-		if (opts[i].letter)
-			snprintf(letter, sizeof(letter), "-%c,",
-			    opts[i].letter);
-		snprintf(left, sizeof(left), "%-3s --%s%s%s", letter,
-		    opts[i].name, opts[i].arg ? " " : "",
-		    opts[i].arg ? opts[i].arg : "");
-		printf("  %-22s  %s\n", left, opts[i].help);
-	}
-}
 
 static void
 print_help(void)
@@ -54,7 +32,7 @@ print_help(void)
 		printf("  %-10s  %s\n", commands[i]->name,
 		    commands[i]->summary);
 	printf("\n");
-	print_options(common, N_COMMON);
+	help_options(common, N_COMMON);
 	printf("\n'tokenbrokerctl audit COMMAND --help' says more; so do "
 	    "tokenbrokerctl(1) and\ntokenbroker-audit(5).\n");
 }
@@ -62,25 +40,16 @@ print_help(void)
 static void
 print_command_help(const struct tool_command *cmd)
 {
-	printf("usage: tokenbrokerctl audit %s%s%s\n\n%s.\n", cmd->name,
-	    *cmd->synopsis ? " " : "", cmd->synopsis, cmd->summary);
-	if (cmd->help)
-		printf("\n%s\n", cmd->help);
-	printf("\n");
-	print_options(cmd->opts, cmd->n_opts);
-	print_options(common, N_COMMON);
+	help_command("tokenbrokerctl audit", cmd->name, cmd->synopsis, cmd->summary,
+	    cmd->help);
+	help_options(cmd->opts, cmd->n_opts);
+	help_options(common, N_COMMON);
 }
 
-/* Nobody shall take a full disk for success. */
 static int
 flush_output(int status)
 {
-	if ((fflush(stdout) != 0 || ferror(stdout)) && status == TOOL_OK) {
-		fprintf(stderr, "tokenbrokerctl: audit: cannot write to "
-		    "standard output: %s\n", strerror(errno));
-		return TOOL_FAILED;
-	}
-	return status;
+	return help_flush("tokenbrokerctl: audit", status);
 }
 
 static int

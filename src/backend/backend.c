@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "backend/answer.h"
 #include "backend/http_template.h"
 #include "backend/import.h"
 #include "backend/influxdb3.h"
@@ -275,6 +276,25 @@ backend_unusable(struct backend_run *run, struct tb_error *err)
 	tb_error_wrap(err, "%s", backend_verb_name(run->verb));
 	run->uncertain = run->verb == BACKEND_MINT && !run->harmless;
 	return BACKEND_FAILED;
+}
+
+enum backend_next
+backend_cannot(const struct backend_run *run, struct tb_error *err)
+{
+	tb_error_set(err, TB_E_BADREQ, "backend '%s' cannot %s",
+	    run->conf->name, backend_verb_name(run->verb));
+	return BACKEND_FAILED;
+}
+
+enum backend_next
+backend_listed(struct backend_run *run, const struct http_reply *reply,
+    const struct answer_spec *spec, struct tb_error *err)
+{
+	if (reply->status != 200)
+		return backend_refused(run, reply, err);
+	if (answer_listed(run, reply, spec, err) < 0)
+		return backend_unusable(run, err);
+	return BACKEND_DONE;
 }
 
 enum backend_next

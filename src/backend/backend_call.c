@@ -164,10 +164,10 @@ backend_call_check(const struct backend_run *run, struct tb_error *err)
 	unsigned caps = run->conf->ops->caps(run->conf, run->recipe);
 	unsigned want = backend_call_wants(run->verb);
 
-	if ((caps & want) != want)
-		return tb_error_set(err, TB_E_BADREQ,
-		    "backend '%s' cannot %s", run->conf->name,
-		    backend_verb_name(run->verb));
+	if ((caps & want) != want) {
+		backend_cannot(run, err);
+		return -1;
+	}
 	if (run->verb == BACKEND_PROBE && secret_is_empty(&run->value))
 		return tb_error_set(err, TB_E_BADREQ,
 		    "there is no value to probe");

@@ -6,6 +6,7 @@
  */
 #include "backend/backend.h"
 
+struct answer_spec;
 struct strbuf;
 
 /* Method, URL (emptied) and the headers all have. The payer's bearer, or for
@@ -18,6 +19,16 @@ enum backend_next backend_refused(struct backend_run *run,
     const struct http_reply *reply, struct tb_error *err);
 /* A reply of success whose content cannot be used; err is set already. */
 enum backend_next backend_unusable(struct backend_run *run,
+    struct tb_error *err);
+/* Generous: nobody documents pages or a limit. */
+#define BACKEND_LIST_CAP ((size_t)16 << 20)
+
+/* A verb that this type does not offer. */
+enum backend_next backend_cannot(const struct backend_run *run,
+    struct tb_error *err);
+/* The answer to a list, where 200 is the one good status. */
+enum backend_next backend_listed(struct backend_run *run,
+    const struct http_reply *reply, const struct answer_spec *spec,
     struct tb_error *err);
 /* Complete verdicts, where the status says it all. */
 enum backend_next backend_revoked(struct backend_run *run,

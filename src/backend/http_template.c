@@ -18,7 +18,6 @@
 #include "base/strbuf.h"
 #include "base/timefmt.h"
 
-#define HTTP_TEMPLATE_LIST_CAP (16 * 1024 * 1024)
 
 /* The values of one request, and the room some of them need. */
 struct http_template_vars {
@@ -288,7 +287,7 @@ http_template_send(struct backend_run *run, struct http_request *request,
 		request->content_type = "application/json";
 	}
 	if (run->verb == BACKEND_LIST)
-		request->body_cap = HTTP_TEMPLATE_LIST_CAP;
+		request->body_cap = BACKEND_LIST_CAP;
 	return BACKEND_SEND;
 }
 

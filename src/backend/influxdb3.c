@@ -22,7 +22,6 @@
 #include "backend/template.h"
 #include "base/strbuf.h"
 
-#define INFLUXDB3_LIST_CAP (16 * 1024 * 1024)
 /* Nobody says how long a name may be. The nonce is at the end of ours. */
 #define INFLUXDB3_NAME_MAX 120
 
@@ -203,7 +202,7 @@ influxdb3_send(struct backend_run *run, struct http_request *request,
 	case BACKEND_LIST:
 		strbuf_adds(&url, INFLUXDB3_LIST_PATH);
 		backend_prepare(run, "GET", &url, request);
-		request->body_cap = INFLUXDB3_LIST_CAP;
+		request->body_cap = BACKEND_LIST_CAP;
 		break;
 	case BACKEND_REVOKE:
 		if (influxdb3_send_revoke(run, &url, request, err) < 0)
@@ -212,8 +211,8 @@ influxdb3_send(struct backend_run *run, struct http_request *request,
 	case BACKEND_PROBE:
 		influxdb3_send_probe(run, request);
 		break;
-	case BACKEND_DISABLE: /* not offered */
-		return BACKEND_FAILED;
+	case BACKEND_DISABLE:
+		return backend_cannot(run, err);
 	}
 	return BACKEND_SEND;
 }
@@ -258,14 +257,11 @@ influxdb3_step(struct backend_run *run, const struct http_reply *reply,
 	case BACKEND_REVOKE:
 		return backend_revoked(run, reply, err);
 	case BACKEND_LIST:
+		return backend_listed(run, reply, &influxdb3_spec, err);
 	case BACKEND_DISABLE:
 		break;
 	}
-	if (reply->status != 200)
-		return backend_refused(run, reply, err);
-	if (answer_listed(run, reply, &influxdb3_spec, err) < 0)
-		return backend_unusable(run, err);
-	return BACKEND_DONE;
+	return backend_cannot(run, err);
 }
 
 const struct backend_ops influxdb3_ops = {

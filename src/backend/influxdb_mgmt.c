@@ -19,7 +19,6 @@
 #include "base/strbuf.h"
 #include "base/timefmt.h"
 
-#define INFLUXDB_LIST_CAP (16 * 1024 * 1024)
 
 #define DEDICATED_BASE_URL "https://console.influxdata.com"
 #define DEDICATED_PATH \
@@ -278,7 +277,7 @@ influxdb_mgmt_send(struct backend_run *run, struct http_request *request,
 		break;
 	case BACKEND_LIST:
 		backend_prepare(run, "GET", &url, request);
-		request->body_cap = INFLUXDB_LIST_CAP;
+		request->body_cap = BACKEND_LIST_CAP;
 		break;
 	case BACKEND_REVOKE:
 		if (influxdb_mgmt_send_revoke(run, &url, request, err) < 0)
@@ -287,8 +286,8 @@ influxdb_mgmt_send(struct backend_run *run, struct http_request *request,
 	case BACKEND_PROBE:
 		influxdb_mgmt_send_probe(run, request);
 		break;
-	case BACKEND_DISABLE: /* not offered */
-		return BACKEND_FAILED;
+	case BACKEND_DISABLE:
+		return backend_cannot(run, err);
 	}
 	return BACKEND_SEND;
 }
@@ -299,8 +298,6 @@ static enum backend_next
 influxdb_mgmt_read(struct backend_run *run, const struct http_reply *reply,
     struct tb_error *err)
 {
-	int r = 0;
-
 	switch (run->verb) {
 	case BACKEND_PROBE:
 		return backend_probed(run, reply);
@@ -309,16 +306,15 @@ influxdb_mgmt_read(struct backend_run *run, const struct http_reply *reply,
 	case BACKEND_MINT:
 		if (reply->status != 200 && reply->status != 201)
 			return backend_refused(run, reply, err);
-		r = answer_minted(run, reply, &influxdb_mgmt_spec, err);
-		break;
+		if (answer_minted(run, reply, &influxdb_mgmt_spec, err) < 0)
+			return backend_unusable(run, err);
+		return BACKEND_DONE;
 	case BACKEND_LIST:
+		return backend_listed(run, reply, &influxdb_mgmt_spec, err);
 	case BACKEND_DISABLE:
-		if (reply->status != 200)
-			return backend_refused(run, reply, err);
-		r = answer_listed(run, reply, &influxdb_mgmt_spec, err);
 		break;
 	}
-	return r < 0 ? backend_unusable(run, err) : BACKEND_DONE;
+	return backend_cannot(run, err);
 }
 
 static enum backend_next

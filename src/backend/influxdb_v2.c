@@ -24,7 +24,6 @@
 #include "backend/template.h"
 #include "lib/jsonx.h"
 
-#define V2_LIST_CAP (16 * 1024 * 1024)
 #define V2_AUTHORIZATIONS "/api/v2/authorizations"
 /* Any live token may list the buckets it may read, be they none. */
 #define V2_PROBE_PATH "/api/v2/buckets?limit=1"
@@ -465,7 +464,7 @@ v2_send_list(struct backend_run *run, const char *path, const char *value,
     struct http_request *request)
 {
 	v2_ask(run, V2_FIRST, path, value, request);
-	request->body_cap = V2_LIST_CAP;
+	request->body_cap = BACKEND_LIST_CAP;
 	return BACKEND_SEND;
 }
 
@@ -476,10 +475,8 @@ v2_listed(struct backend_run *run, const struct http_reply *reply,
 	json_t *root _cleanup_json_ = NULL;
 	const char *next;
 
-	if (reply->status != 200)
-		return backend_refused(run, reply, err);
-	if (answer_listed(run, reply, &v2_spec, err) < 0)
-		return backend_unusable(run, err);
+	if (backend_listed(run, reply, &v2_spec, err) != BACKEND_DONE)
+		return BACKEND_FAILED;
 	root = jsonx_parse_secret(&reply->body, err);
 	next = json_string_value(jsonx_pointer(root, "/links/next"));
 	if (!next || !*next)

@@ -9,14 +9,10 @@
 #ifdef HAVE_CONFIG_H
 #include "config.h"
 #endif
-#ifndef PACKAGE_VERSION
-#define PACKAGE_VERSION "0.1.0"
-#endif
-
-#include <errno.h>
 
 #include "base/tb_error.h"
 #include "ctl/command.h"
+#include "ctl/help.h"
 
 #define RUN_DIR "/run/tokenbroker"
 #define RUN_FAILED 125 /* as env(1) and timeout(1) do */
@@ -48,27 +44,6 @@ find_command(const char *name)
 }
 
 static void
-print_options(const struct opt_spec *opts, size_t n)
-{
-	char left[64], letter[8];
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		letter[0] = '\0';
-		if (opts[i].letter)
-			snprintf(letter, sizeof(letter), "-%c,",
-			    opts[i].letter);
-		snprintf(left, sizeof(left), "%-3s --%s%s%s", letter,
-		    opts[i].name, opts[i].arg ? " " : "",
-		    opts[i].arg ? opts[i].arg : "");
-		if (strlen(left) > 26)
-			printf("  %s\n  %-26s  %s\n", left, "", opts[i].help);
-		else
-			printf("  %-26s  %s\n", left, opts[i].help);
-	}
-}
-
-static void
 print_help(void)
 {
 	size_t i;
@@ -78,7 +53,7 @@ print_help(void)
 		printf("  %-10s  %s\n", commands[i]->name,
 		    commands[i]->summary);
 	printf("\n");
-	print_options(common, N_COMMON);
+	help_options(common, N_COMMON);
 	printf("\nExit status: 0 done, 1 failure, 2 usage, 3 a human is "
 	    "needed, 4 denied or\nunknown, 5 not ready, 6 no daemon. "
 	    "'tokenbrokerctl COMMAND --help' says more;\nso does "
@@ -88,25 +63,16 @@ print_help(void)
 static void
 print_command_help(const struct command *cmd)
 {
-	printf("usage: tokenbrokerctl %s%s%s\n\n%s.\n", cmd->name,
-	    *cmd->synopsis ? " " : "", cmd->synopsis, cmd->summary);
-	if (cmd->help)
-		printf("\n%s\n", cmd->help);
-	printf("\n");
-	print_options(cmd->opts, cmd->n_opts);
-	print_options(common, N_COMMON);
+	help_command("tokenbrokerctl", cmd->name, cmd->synopsis, cmd->summary,
+	    cmd->help);
+	help_options(cmd->opts, cmd->n_opts);
+	help_options(common, N_COMMON);
 }
 
-/* Nobody shall take a full disk for success. */
 static int
 flush_output(int status)
 {
-	if ((fflush(stdout) != 0 || ferror(stdout)) && status == CTL_OK) {
-		fprintf(stderr, "tokenbrokerctl: cannot write to standard "
-		    "output: %s\n", strerror(errno));
-		return CTL_FAILED;
-	}
-	return status;
+	return help_flush("tokenbrokerctl", status);
 }
 
 static int

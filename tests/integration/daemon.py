@@ -32,6 +32,16 @@ def program(name):
     return str(path)
 
 
+# A login at the sandbox, for str.format(issuer=...).
+SANDBOX_LOGIN = """\
+[login ops]
+issuer = {issuer}
+client_id = tokenbroker
+scopes = openid offline_access
+allow_insecure_loopback = yes
+"""
+
+
 class UnixConnection(http.client.HTTPConnection):
     """Python's own HTTP client, told where to connect."""
 

@@ -447,12 +447,7 @@ def test_follow_a_log_that_is_cut(log):
 
 # ----------------------------------------------------------- the daemon's own log
 
-CONF = """\
-[login ops]
-issuer = {issuer}
-client_id = tokenbroker
-scopes = openid offline_access
-allow_insecure_loopback = yes
+CONF = d.SANDBOX_LOGIN + """\
 [backend prod]
 type = influxdb-dedicated
 login = ops

@@ -15,12 +15,7 @@ from sandbox import Sandbox
 
 EXPIRES = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
-HEAD = """\
-[login ops]
-issuer = {issuer}
-client_id = tokenbroker
-scopes = openid offline_access
-allow_insecure_loopback = yes
+HEAD = d.SANDBOX_LOGIN + """\
 [client root]
 user = root
 tokens = *

@@ -44,12 +44,7 @@ user = root
 tokens = *
 """
 
-MINT = """\
-[login ops]
-issuer = {issuer}
-client_id = tokenbroker
-scopes = openid offline_access
-allow_insecure_loopback = yes
+MINT = d.SANDBOX_LOGIN + """\
 [backend prod]
 type = influxdb-dedicated
 login = ops

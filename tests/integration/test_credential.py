@@ -109,12 +109,7 @@ def test_waits_for_a_first_value(slice_dir):
         tb.learn_value(got["given"])
 
 
-COLD = """\
-[login ops]
-issuer = {issuer}
-client_id = tokenbroker
-scopes = openid offline_access
-allow_insecure_loopback = yes
+COLD = d.SANDBOX_LOGIN + """\
 [backend prod]
 type = influxdb-dedicated
 login = ops

@@ -12,12 +12,7 @@ import daemon as d
 import util
 from sandbox import Sandbox
 
-CONF = """\
-[login ops]
-issuer = {issuer}
-client_id = tokenbroker
-scopes = openid offline_access
-allow_insecure_loopback = yes
+CONF = d.SANDBOX_LOGIN + """\
 [backend prod]
 type = influxdb-dedicated
 login = ops

@@ -138,6 +138,27 @@ world_stop(struct world *w)
 	loop_free(w->loop);
 }
 
+int
+world_setup(void **state, const char *grant)
+{
+	struct world *w = xnew(struct world);
+
+	fake_state_reset();
+	if (grant)
+		fake_state_seed("login", "ops", grant);
+	world_start(w, world_conf);
+	*state = w;
+	return 0;
+}
+
+int
+world_teardown(void **state)
+{
+	world_stop(*state);
+	free(*state);
+	return 0;
+}
+
 static void
 on_heard(void *arg, const struct broker_view *view,
     const struct tb_error *err)

@@ -45,6 +45,9 @@ extern const char world_conf[];
 struct conf *world_load(const char *text);
 void world_start(struct world *w, const char *text);
 void world_stop(struct world *w);
+/* The usual fixture, by world_conf: grant is sealed at the start, or NULL. */
+int world_setup(void **state, const char *grant);
+int world_teardown(void **state);
 /* Stops without a word, as SIGKILL does; records stay; starts again. */
 void world_crash(struct world *w);
 

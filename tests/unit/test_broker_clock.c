@@ -17,21 +17,7 @@
 static int
 setup(void **state)
 {
-	struct world *w = xnew(struct world);
-
-	fake_state_reset();
-	fake_state_seed("login", "ops", WORLD_GRANT(1795999999));
-	world_start(w, world_conf);
-	*state = w;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	world_stop(*state);
-	free(*state);
-	return 0;
+	return world_setup(state, WORLD_GRANT(1795999999));
 }
 
 static void
@@ -264,7 +250,7 @@ test_forward_step_forgets_no_intent(void **state)
 int
 main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_small_steps_ask_nobody),
 		T(test_forward_step_drops_nothing),

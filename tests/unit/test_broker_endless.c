@@ -92,14 +92,6 @@ setup(void **state)
 	return 0;
 }
 
-static int
-teardown(void **state)
-{
-	world_stop(*state);
-	free(*state);
-	return 0;
-}
-
 static void
 get(struct world *w)
 {
@@ -291,7 +283,7 @@ test_intent_outlives_the_lifetime(void **state)
 int
 main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_inactive_then_deleted),
 		T(test_caught_up_at_start),

@@ -13,36 +13,15 @@
 #include "broker_world.h"
 
 static int
-setup_with(void **state, const char *grant)
-{
-	struct world *w = xnew(struct world);
-
-	fake_state_reset();
-	if (grant)
-		fake_state_seed("login", "ops", grant);
-	world_start(w, world_conf);
-	*state = w;
-	return 0;
-}
-
-static int
 setup_stale(void **state)
 {
-	return setup_with(state, WORLD_GRANT(1795368001));
+	return world_setup(state, WORLD_GRANT(1795368001));
 }
 
 static int
 setup_empty(void **state)
 {
-	return setup_with(state, NULL);
-}
-
-static int
-teardown(void **state)
-{
-	world_stop(*state);
-	free(*state);
-	return 0;
+	return world_setup(state, NULL);
 }
 
 static bool
@@ -720,8 +699,8 @@ test_keep_alive_renews_an_idle_grant(void **state)
 int
 main(void)
 {
-#define STALE(f) cmocka_unit_test_setup_teardown(f, setup_stale, teardown)
-#define EMPTY(f) cmocka_unit_test_setup_teardown(f, setup_empty, teardown)
+#define STALE(f) cmocka_unit_test_setup_teardown(f, setup_stale, world_teardown)
+#define EMPTY(f) cmocka_unit_test_setup_teardown(f, setup_empty, world_teardown)
 	const struct CMUnitTest tests[] = {
 		STALE(test_over_before_it_is_stored),
 		STALE(test_write_ahead),

@@ -19,21 +19,7 @@
 static int
 setup(void **state)
 {
-	struct world *w = xnew(struct world);
-
-	fake_state_reset();
-	fake_state_seed("login", "ops", WORLD_GRANT(1795999999));
-	world_start(w, world_conf);
-	*state = w;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	world_stop(*state);
-	free(*state);
-	return 0;
+	return world_setup(state, WORLD_GRANT(1795999999));
 }
 
 /* Every `from` becomes `to`; owned by the caller. */
@@ -310,7 +296,7 @@ on_news(void *arg, const struct broker_login_news *n)
 }
 
 /* The operator goes away and the broker stops while an approved grant is
- * being written: teardown is the test. */
+ * being written: world_teardown is the test. */
 static void
 test_stop_while_a_login_is_stored(void **state)
 {
@@ -491,7 +477,7 @@ test_a_valid_access_token_pays_in_an_outage(void **state)
 int
 main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_payer_renamed_while_settling),
 		T(test_mint_across_a_reload_keeps_its_recipe),

@@ -17,21 +17,7 @@
 static int
 setup(void **state)
 {
-	struct world *w = xnew(struct world);
-
-	fake_state_reset();
-	fake_state_seed("login", "ops", GRANT);
-	world_start(w, world_conf);
-	*state = w;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	world_stop(*state);
-	free(*state);
-	return 0;
+	return world_setup(state, GRANT);
 }
 
 static void
@@ -623,7 +609,7 @@ test_rotating_the_access_token_refreshes(void **state)
 int
 main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_cold_herd_makes_one_call),
 		T(test_intent_before_call),
