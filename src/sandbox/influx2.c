@@ -174,6 +174,24 @@ influx2_check(const json_t *body)
 	return NULL;
 }
 
+/* The parent has no permission on the instance, as no token of InfluxDB OSS
+ * 2.7.12 has (measured). */
+static bool
+influx2_is_forbidden(const json_t *body)
+{
+	const json_t *one, *permissions = json_object_get(body, "permissions");
+	const char *type;
+	size_t i;
+
+	json_array_foreach (permissions, i, one) {
+		type = json_string_value(json_object_get(
+		    json_object_get(one, "resource"), "type"));
+		if (type && strcmp(type, "instance") == 0)
+			return true;
+	}
+	return false;
+}
+
 void
 influx2_create(
     struct world *world, struct request *request, struct reply *reply)
@@ -189,6 +207,12 @@ influx2_create(
 	why = body ? influx2_check(body) : "invalid json structure";
 	if (why) {
 		influx2_refuse(reply, 400, "invalid", why);
+		return;
+	}
+	if (influx2_is_forbidden(body)) {
+		influx2_refuse(reply, 403, "forbidden", "permission "
+		    "read:instance is not allowed: read:instance is "
+		    "unauthorized");
 		return;
 	}
 	description = json_string_value(json_object_get(body, "description"));

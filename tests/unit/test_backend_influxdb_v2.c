@@ -240,8 +240,7 @@ test_everything(void **state)
 	assert_request(5, "POST", BASE "/api/v2/authorizations", BODY("",
 	    P("read", T("buckets")) "," P("write", T("buckets")) ","
 	    P("read", T("orgs")) "," P("write", T("orgs")) ","
-	    P("read", T("users")) "," P("write", T("users")) ","
-	    P("read", T("instance")) "," P("write", T("instance"))));
+	    P("read", T("users")) "," P("write", T("users"))));
 	backend_recipe_clear(&all);
 	backend_recipe_clear(&operator);
 }
