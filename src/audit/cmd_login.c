@@ -26,24 +26,6 @@ login_on_line(void *arg, const char *line, size_t len,
 	holdings_take(arg, scan);
 }
 
-/* The approval that paid for g: the last one before it was minted. -1: it is
- * not in the log. */
-static long
-approval_of(const struct holdings *h, const struct held *g)
-{
-	const struct login_event *e;
-	long found = -1;
-	size_t i;
-
-	for (i = 0; i < holdings_n_events(h); i++) {
-		e = holdings_event(h, i);
-		if (strcmp(e->event, "login_granted") == 0 && g->minted &&
-		    e->time <= g->minted)
-			found = (long)i;
-	}
-	return found;
-}
-
 static bool
 is_of(const struct held *g, const char *login)
 {
@@ -58,7 +40,7 @@ add_generations(const struct holdings *h, const struct report *r,
 
 	for (i = 0; i < holdings_count(h); i++)
 		if (is_of(holdings_at(h, i), login) &&
-		    approval_of(h, holdings_at(h, i)) == approval)
+		    holdings_approval(h, holdings_at(h, i)) == approval)
 			report_add_text(r, holdings_at(h, i), 2, out);
 }
 
@@ -120,7 +102,7 @@ print_json(const struct holdings *h, const struct report *r,
 		if (!is_of(holdings_at(h, i), login))
 			continue;
 		strbuf_addf(&b, "%s{\"approval\":%ld,", comma,
-		    approval_of(h, holdings_at(h, i)));
+		    holdings_approval(h, holdings_at(h, i)));
 		report_add_json(r, holdings_at(h, i), &b);
 		strbuf_addc(&b, '}');
 		comma = ",";

@@ -20,6 +20,7 @@ struct pending {
 
 struct holdings {
 	char *login;
+	bool every_login;
 	struct held **held;
 	size_t n_held;
 	void *generations; /* of struct held */
@@ -34,6 +35,15 @@ holdings_new(const char *login)
 	struct holdings *h = xnew(struct holdings);
 
 	h->login = xstrdup0(login);
+	return h;
+}
+
+struct holdings *
+holdings_new_every_login(void)
+{
+	struct holdings *h = holdings_new(NULL);
+
+	h->every_login = true;
 	return h;
 }
 
@@ -92,6 +102,7 @@ holdings_free(struct holdings *h)
 		held_free(h->held[i]);
 	for (i = 0; i < h->n_events; i++) {
 		free(h->event[i].event);
+		free(h->event[i].login);
 		free(h->event[i].human);
 		free(h->event[i].reason);
 	}
@@ -388,13 +399,15 @@ take_login(struct holdings *h, const struct scan *s)
 {
 	struct login_event *e;
 
-	if (!h->login || scan_has(s, SCAN_TOKEN) ||
-	    !scan_is(s, SCAN_LOGIN, h->login))
+	if (scan_has(s, SCAN_TOKEN) || !scan_has(s, SCAN_LOGIN) ||
+	    (!h->every_login && !(h->login &&
+	    scan_is(s, SCAN_LOGIN, h->login))))
 		return;
 	h->event = xreallocarray(h->event, h->n_events + 1,
 	    sizeof(h->event[0]));
 	e = &h->event[h->n_events++];
 	*e = (struct login_event){ .event = scan_dup(s, SCAN_EVENT),
+		.login = scan_dup(s, SCAN_LOGIN),
 		.human = scan_dup(s, SCAN_HUMAN),
 		.reason = scan_dup(s, SCAN_REASON),
 		.time = filter_time(s, SCAN_TIME) };
@@ -458,6 +471,30 @@ const struct login_event *
 holdings_event(const struct holdings *h, size_t i)
 {
 	return &h->event[i];
+}
+
+long
+holdings_approval(const struct holdings *h, const struct held *g)
+{
+	const struct login_event *e;
+	long found = -1;
+	size_t i;
+
+	for (i = 0; i < h->n_events; i++) {
+		e = &h->event[i];
+		if (strcmp(e->event, "login_granted") == 0 && g->minted &&
+		    streq(e->login, g->login) && e->time <= g->minted)
+			found = (long)i;
+	}
+	return found;
+}
+
+int64_t
+held_end(const struct held *g)
+{
+	if (g->revoked && !g->forgotten)
+		return g->revoked;
+	return g->expires ? g->expires : INT64_MAX;
 }
 
 enum held_state

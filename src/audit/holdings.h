@@ -51,12 +51,13 @@ struct held {
 };
 
 struct login_event {
-	char *event, *human, *reason;
+	char *event, *login, *human, *reason;
 	int64_t time;
 };
 
 /* login: only this one's events are kept; NULL: none are. */
 struct holdings *holdings_new(const char *login);
+struct holdings *holdings_new_every_login(void);
 void holdings_free(struct holdings *h);
 void holdings_take(struct holdings *h, const struct scan *s);
 
@@ -66,6 +67,13 @@ struct held *holdings_at(const struct holdings *h, size_t i);
 size_t holdings_n_events(const struct holdings *h);
 const struct login_event *holdings_event(const struct holdings *h, size_t i);
 
+/* The approval that paid for g, as the number of its event: the last one before
+ * it was minted. -1: it is not in the log. */
+long holdings_approval(const struct holdings *h, const struct held *g);
+
+/* When its value was of no use any more, or will be: INT64_MAX where nobody
+ * said so. */
+int64_t held_end(const struct held *g);
 enum held_state held_state(const struct held *g, int64_t at);
 const char *held_state_name(enum held_state state);
 /* Somebody could use it. */

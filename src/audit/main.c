@@ -13,7 +13,8 @@
 #include "ctl/help.h"
 
 static const struct tool_command *const commands[] = { &cmd_verify, &cmd_show,
-	&cmd_export, &cmd_follow, &cmd_checkpoint, &cmd_who, &cmd_login };
+	&cmd_export, &cmd_follow, &cmd_checkpoint, &cmd_who, &cmd_login,
+	&cmd_report };
 
 enum { COMMON_HELP, COMMON_VERSION, N_COMMON };
 static const struct opt_spec common[N_COMMON] = {

@@ -162,3 +162,18 @@ tool_format(const struct opt_value *opt, const char *const *words, int *out,
 	return tb_error_set(err, TB_E_BADREQ, "--format: '%.40s' is neither "
 	    "%s nor %s", opt->text, words[0], words[1]);
 }
+
+struct anchors *
+tool_anchors(const struct opt_result *all, struct tb_error *err)
+{
+	struct anchors *a = anchors_new();
+	size_t i;
+
+	for (i = 0; i < all->n_list; i++) {
+		if (anchors_load(a, all->list[i], err) < 0) {
+			anchors_free(a);
+			return NULL;
+		}
+	}
+	return a;
+}

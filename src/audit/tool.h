@@ -39,7 +39,7 @@ struct tool_command {
 };
 
 extern const struct tool_command cmd_verify, cmd_show, cmd_export, cmd_follow,
-    cmd_checkpoint, cmd_who, cmd_login;
+    cmd_checkpoint, cmd_who, cmd_login, cmd_report;
 
 /* "tokenbrokerctl: audit verify: ..." on stderr, one line, cleaned. */
 void tool_complain(const char *fmt, ...) _printf_(1, 2);
@@ -65,6 +65,9 @@ int tool_log_open(struct tool_log *log, const char *dir,
     const char *const *paths, size_t n_paths, const char *key,
     struct anchors *anchors, struct tb_error *err);
 void tool_log_clear(struct tool_log *log);
+/* From the files of a repeated --anchor. NULL: err says which and why. */
+struct anchors *tool_anchors(const struct opt_result *all,
+    struct tb_error *err);
 /* After a command other than verify: a word about a broken log, on stderr.
  * How many places there are. */
 uint64_t tool_log_warn(const struct tool_log *log);
