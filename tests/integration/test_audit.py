@@ -249,7 +249,7 @@ def test_manual_knows_the_options():
     """Each option of each command stands in tokenbrokerctl(1)."""
     page = (MAN / "tokenbrokerctl.1").read_text()
     commands = re.findall(r"^  (\w+)  ", audit("--help", check=0).stdout, re.M)
-    assert len(commands) == 7, commands
+    assert len(commands) == 8, commands
     for command in commands:
         assert f"Cm audit {command}" in page, command
         for option in re.findall(r"--([a-z-]+)", audit(command, "--help", check=0).stdout.split("\n\n")[-1]):
