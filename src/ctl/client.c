@@ -223,6 +223,39 @@ client_receive(struct client *c, const struct client_request *q,
 }
 
 int
+client_start(struct client *c, const struct client_request *q,
+    struct tb_error *err)
+{
+	if (c->fd < 0 && client_connect(c, err) < 0)
+		return -1;
+	return client_send(c, q, err);
+}
+
+/* What follows a complete answer. */
+static void
+answered(struct client *c, const struct reply *out)
+{
+	c->used = true;
+	if (out->closes)
+		client_close(c);
+}
+
+int
+client_finish(struct client *c, const struct client_request *q,
+    struct reply *out, struct tb_error *err)
+{
+	int r;
+
+	reply_clear(out);
+	r = client_receive(c, q, out, err);
+	if (r > 0)
+		return lost(c, "closed the connection without an answer", err);
+	if (r == 0)
+		answered(c, out);
+	return r;
+}
+
+int
 client_call(struct client *c, const struct client_request *q,
     struct reply *out, struct tb_error *err)
 {
@@ -249,8 +282,6 @@ client_call(struct client *c, const struct client_request *q,
 		client_close(c);
 		again = false;
 	}
-	c->used = true;
-	if (out->closes)
-		client_close(c);
+	answered(c, out);
 	return 0;
 }

@@ -57,6 +57,14 @@ void client_clear(struct client *c);
 int client_call(struct client *c, const struct client_request *q,
     struct reply *out, struct tb_error *err);
 
+/* The two halves of client_call, for who waits for several answers at once: the
+ * request is sent; when the connection (fd) can be read, the answer is taken.
+ * A kept connection that was closed meanwhile is not tried again. */
+int client_start(struct client *c, const struct client_request *q,
+    struct tb_error *err);
+int client_finish(struct client *c, const struct client_request *q,
+    struct reply *out, struct tb_error *err);
+
 /* Waits until fd or the connection can be read, a signal comes, or ms have
  * passed (-1: no end). fd may be -1. */
 enum client_wake { CLIENT_FD, CLIENT_LOST, CLIENT_SIGNAL, CLIENT_TIMEOUT };

@@ -9,10 +9,9 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "base/tb_error.h"
+#include "ctl/child.h"
 #include "ctl/command.h"
 
 #define RUN_FAILED 125
@@ -48,28 +47,11 @@ static int
 make_file(const char *name, const struct secret *value, struct tb_error *err)
 {
 	_cleanup_free_ char *label = xasprintf("token %.100s", name);
-	_cleanup_close_ int fd = memfd_create(label, MFD_ALLOW_SEALING);
-	size_t done = 0;
-	ssize_t n;
+	int fd = child_memfd(label, value, err);
 
-	if (fd < 0)
-		return tb_error_errno(err, TB_E_IO, errno,
-		    "cannot make a file in memory");
-	while (done < value->len) {
-		n = write(fd, secret_reveal(value) + done, value->len - done);
-		if (n <= 0)
-			return tb_error_errno(err, TB_E_IO, errno,
-			    "cannot write to a file in memory");
-		done += (size_t)n;
-	}
-	if (lseek(fd, 0, SEEK_SET) != 0 || fchmod(fd, 0400) < 0 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW |
-	    F_SEAL_WRITE) < 0)
-		return tb_error_errno(err, TB_E_IO, errno,
-		    "cannot seal a file in memory");
-	n = fd;
-	fd = -1;
-	return (int)n;
+	if (fd >= 0)
+		fcntl(fd, F_SETFD, 0);
+	return fd;
 }
 
 static int
@@ -171,5 +153,5 @@ const struct command cmd_run = {
 	    "the command's; 125: the\ntoken could not be had, 126: the "
 	    "command cannot be executed, 127: there\nis no such command.",
 	.opts = run_opts, .n_opts = N_RUN, .min_args = 1,
-	.max_args = OPT_ARGS_MAX, .splits = true, .fn = do_run,
+	.max_args = OPT_ARGS_MAX, .splits = true, .execs = true, .fn = do_run,
 };

@@ -12,6 +12,8 @@ struct args {
 	const struct opt_value *opt; /* as the command's opts */
 	const char *const *arg;
 	size_t n_args;
+	const char *const *list; /* of the OPT_LIST option */
+	size_t n_list;
 	/* `run`: the command behind "--"; raw: all; ends with NULL */
 	char *const *rest;
 };
@@ -25,6 +27,7 @@ struct command {
 	size_t n_opts;
 	size_t min_args, max_args;
 	bool splits; /* what stands behind "--" is a command */
+	bool execs;  /* its exit status is another's: own failures are 125 */
 	bool raw;    /* what stands behind the name is not ours to read */
 	enum ctl_exit (*fn)(struct ctl *ctl, const struct args *args);
 };
@@ -32,7 +35,7 @@ struct command {
 extern const struct command cmd_audit, cmd_login, cmd_logout, cmd_status,
     cmd_health, cmd_list, cmd_get, cmd_run, cmd_import, cmd_rotate, cmd_revoke,
     cmd_reload, cmd_reconcile, cmd_explain, cmd_init_key, cmd_rekey, cmd_adopt,
-    cmd_doctor, cmd_unit;
+    cmd_doctor, cmd_unit, cmd_watch;
 
 /* What revocation did, and whether all of it worked. */
 enum ctl_exit cmd_admin_tell_counts(const struct ctl *ctl,

@@ -18,10 +18,10 @@
 #define RUN_FAILED 125 /* as env(1) and timeout(1) do */
 
 static const struct command *const commands[] = { &cmd_login, &cmd_logout,
-	&cmd_status, &cmd_health, &cmd_list, &cmd_get, &cmd_run, &cmd_rotate,
-	&cmd_revoke, &cmd_import, &cmd_reconcile, &cmd_explain, &cmd_audit,
-	&cmd_doctor, &cmd_unit, &cmd_reload, &cmd_init_key, &cmd_rekey,
-	&cmd_adopt };
+	&cmd_status, &cmd_health, &cmd_list, &cmd_get, &cmd_run, &cmd_watch,
+	&cmd_rotate, &cmd_revoke, &cmd_import, &cmd_reconcile, &cmd_explain,
+	&cmd_audit, &cmd_doctor, &cmd_unit, &cmd_reload, &cmd_init_key,
+	&cmd_rekey, &cmd_adopt };
 
 /* Options that every command takes stand in front of its own. */
 enum { COMMON_RUN_DIR, COMMON_HELP, COMMON_VERSION, N_COMMON };
@@ -81,7 +81,7 @@ usage_error(const struct command *cmd, const char *text)
 	fprintf(stderr, "tokenbrokerctl: %s%s%s; try 'tokenbrokerctl %s%s"
 	    "--help'\n", cmd ? cmd->name : "", cmd ? ": " : "", text,
 	    cmd ? cmd->name : "", cmd ? " " : "");
-	return cmd && cmd->splits ? RUN_FAILED : CTL_USAGE;
+	return cmd && cmd->execs ? RUN_FAILED : CTL_USAGE;
 }
 
 static int
@@ -118,6 +118,7 @@ do_command(const struct command *cmd, const struct opt_result *opts,
 {
 	const struct args args = { .opt = opts->value + N_COMMON,
 		.arg = opts->arg, .n_args = opts->n_args,
+		.list = opts->list, .n_list = opts->n_list,
 		.rest = argv + opts->rest };
 	char *label = xasprintf("%s%s%s", cmd->name, opts->n_args ? " " : "",
 	    opts->n_args ? opts->arg[0] : "");
