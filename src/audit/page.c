@@ -81,8 +81,8 @@ add_verdict(const struct page *p, struct strbuf *out)
 		[VERIFY_GOOD] = "The log is as it was written",
 		[VERIFY_BROKEN] = "The log was changed",
 		[VERIFY_USAGE] = "",
-		[VERIFY_UNKNOWN] = "Whether the log is complete cannot be "
-		    "told" };
+		[VERIFY_UNKNOWN] = ("Whether the log is complete cannot be "
+		    "told") };
 	enum verify_status status = verify_status(p->log->verify);
 	struct strbuf text _cleanup_(strbuf_clear) = STRBUF_INIT;
 	const char *line;
