@@ -10,6 +10,8 @@
 #include "lib/http.h"
 
 #define EXPIRY_GRACE_MS (10 * 60 * 1000)
+/* An old generation is left for, unless somebody says otherwise. */
+#define OVERLAP_MS (3600 * INT64_C(1000))
 
 /* Where a provider differs from the plain standard. */
 static const struct {
@@ -273,6 +275,34 @@ check_backend(const struct conf_item *item, struct tb_error *err)
 
 /* ------------------------------------------------------------------- token */
 
+/* An old generation ends by itself renew_before after the newer one came. */
+static int
+check_overlap(const struct conf_item *item, struct token_conf *t,
+    struct tb_error *err)
+{
+	bool set = conf_is_set(item, "overlap");
+
+	if (!t->revoke_superseded && (set || t->hard_overlap))
+		return conf_error(item, set ? "overlap" : "hard_overlap", err,
+		    "%s is about generations that are revoked before their "
+		    "expiry: write revoke_superseded = when_moved too",
+		    set ? "overlap" : "hard_overlap");
+	if (!t->revoke_superseded)
+		return 0;
+	if (t->hard_overlap && !set)
+		return conf_error(item, "hard_overlap", err,
+		    "hard_overlap takes a value away from whoever uses it: "
+		    "write with overlap = DURATION when");
+	if (!set)
+		t->overlap_ms = t->renew_before_ms ?
+		    MIN2(OVERLAP_MS, t->renew_before_ms / 2) : OVERLAP_MS;
+	if (t->renew_before_ms && t->overlap_ms >= t->renew_before_ms)
+		return conf_error(item, "overlap", err,
+		    "overlap is as long as renew_before or longer: the old "
+		    "generation has expired by then");
+	return 0;
+}
+
 static int
 check_token(const struct conf_item *item, struct tb_error *err)
 {
@@ -299,7 +329,7 @@ check_token(const struct conf_item *item, struct tb_error *err)
 		return conf_error(item, "activate_after", err,
 		    "activate_after is so long that the token would be "
 		    "renewed before it is released");
-	return 0;
+	return check_overlap(item, t, err);
 }
 
 /* ------------------------------------------------------------------ client */

@@ -159,6 +159,11 @@ check_recipe(const struct conf_build *b, const struct conf_item *item,
 
 	if (check_lifetime(b->conf, item, err) < 0)
 		return -1;
+	if (t->revoke_superseded && !(t->backend->ops->caps(t->backend,
+	    &t->recipe) & BACKEND_CAN_REVOKE))
+		return conf_error(item, "revoke_superseded", err,
+		    "revoke_superseded = when_moved: [backend %s] cannot "
+		    "revoke what it made", t->backend->name);
 	if (t->backend->ops->check_recipe(t->backend, &t->recipe, err) == 0)
 		return 0;
 	key = xstrndup(err->msg, strcspn(err->msg, " :"));

@@ -53,6 +53,8 @@ static const struct conf_word probe_words[] = {
 static const struct conf_word loss_words[] = {
 	{ "serve", TOKEN_LOSS_SERVE }, { "withhold", TOKEN_LOSS_WITHHOLD },
 	END };
+static const struct conf_word superseded_words[] = {
+	{ "never", false }, { "when_moved", true }, END };
 static const struct conf_word container_words[] = {
 	{ "any", -1 }, { "yes", 1 }, { "no", 0 }, END };
 static const struct conf_word door_words[] = {
@@ -304,6 +306,12 @@ const struct conf_option conf_options[] = {
 	    NULL, 0, DAY, "wait instead of a probe"),
 	TOKEN("on_grant_loss", CONF_T_CHOICE, on_grant_loss, "serve", 0,
 	    loss_words, 0, 0, "when the login is lost"),
+	TOKEN("revoke_superseded", CONF_T_FLAG, revoke_superseded, "never", 0,
+	    superseded_words, 0, 0, "is an old generation ended early"),
+	TOKEN("overlap", CONF_T_DURATION, overlap_ms, NULL, 0, NULL, 0,
+	    3660 * DAY, "how long it is left at least"),
+	TOKEN("hard_overlap", CONF_T_BOOL, hard_overlap, "no", 0, NULL, 0, 0,
+	    "and no longer, whoever uses it"),
 	TOKEN("allow_full_access", CONF_T_BOOL, recipe.allow_full_access, "no",
 	    0, NULL, 0, 0, "an all-powerful token is meant"),
 

@@ -26,6 +26,7 @@
 #include "lib/jsonx.h"
 #include "lib/loop.h"
 #include "lib/seal.h"
+#include "serve/peer_proc.h"
 #include "serve/serve.h"
 #include "state/audit.h"
 #include "state/journal.h"
@@ -332,6 +333,7 @@ app_start_core(struct app *a, struct tb_error *err)
 		.writer = a->writer,
 		.seal = a->seal,
 		.audit = a->audit,
+		.unit_is_over = peer_proc_run_is_over,
 	};
 	a->broker = broker_new(&benv, a->conf, err);
 	return a->broker ? 0 : -1;
@@ -378,6 +380,7 @@ static void
 app_stop(struct app *a)
 {
 	serve_free(a->serve);
+	broker_stop(a->broker);
 	broker_free(a->broker);
 	http_free(a->http);
 	if (a->audit) {

@@ -160,11 +160,11 @@ broker_wait(struct broker *b, const char *name, uint64_t newer_than,
 
 bool
 broker_rejected(struct broker *b, const char *name, uint64_t generation,
-    const unsigned char sha256[32])
+    const unsigned char sha256[32], const struct principal *who)
 {
 	struct token *t = broker_token(b, name);
 
-	return t && token_rejected(t, generation, sha256);
+	return t && token_rejected(t, generation, sha256, who);
 }
 
 const char *
@@ -278,6 +278,12 @@ broker_claim(struct broker *b, struct broker_unclaimed *u, bool intents)
 	}
 	if (streq(u->kind, "reconcile") && !intents)
 		return broker_claim_reconcile(b, u->name, &u->plain);
+	if (streq(u->kind, "holders") && !intents) {
+		t = broker_token(b, u->name);
+		if (t)
+			token_restore_held(t, &u->plain);
+		return t != NULL;
+	}
 	t = broker_token_of_record(b, u->name);
 	if (t && streq(u->kind, "generation") && !intents)
 		token_restore_generation(t, u->name, &u->plain);
@@ -509,6 +515,7 @@ broker_new(const struct broker_env *env, const struct conf *conf,
 		.seal = env->seal,
 		.broker = b,
 		.installation = &b->installation,
+		.unit_is_over = env->unit_is_over,
 	};
 	broker_begin_state(b);
 	b->signer = signer_new(env->loop, env->writer, b->store,

@@ -19,9 +19,14 @@ struct broker_waiter;
 struct conf;
 struct http;
 struct loop;
+struct principal;
 struct seal;
 struct store;
 struct writer;
+
+/* That run (systemd's invocation) of that unit is over, for sure. No I/O that
+ * takes time. */
+typedef bool broker_over_fn(const char *unit, const char *run);
 
 struct broker_env {
 	struct loop *loop;
@@ -29,12 +34,16 @@ struct broker_env {
 	struct writer *writer;
 	struct seal *seal;
 	struct audit *audit;
+	broker_over_fn *unit_is_over; /* NULL: that is never known */
 };
 
 /* conf is borrowed until the next broker_reconfigure or broker_free. Opens the
  * store and takes up every record; starts what is due. */
 struct broker *broker_new(const struct broker_env *env,
     const struct conf *conf, struct tb_error *err);
+/* Nothing will be released any more: writes down who holds what. Without it
+ * the next start is one after a crash, and does not know that for sure. */
+void broker_stop(struct broker *b);
 void broker_free(struct broker *b);
 /* All or nothing: on error the old configuration stays in force. */
 int broker_reconfigure(struct broker *b, const struct conf *conf,
@@ -74,6 +83,14 @@ struct broker_view {
 void broker_count_release(struct broker *b, const char *name, unsigned door,
     enum broker_outcome outcome);
 
+/* A value is about to be released: to whom, at which door (counts_index), and
+ * the word for what becomes of it there, NULL: it is asked for again. Before
+ * its record is queued: what has to be written down of it comes first then.
+ * What was told once of a peer and a view's serial need not be told again,
+ * unless there is a word. */
+void broker_hold(struct broker *b, const struct broker_view *view,
+    const struct principal *who, unsigned door, const char *delivery);
+
 bool broker_has_token(const struct broker *b, const char *name);
 /* Seconds: more than this as min_valid can never be promised. */
 int64_t broker_max_min_valid(const struct broker *b, const char *name);
@@ -100,9 +117,10 @@ void broker_wait_cancel(struct broker_waiter **w); /* *w may be NULL */
 
 /* A holder says the service refused this value. `sha256` is the SHA-256 of
  * the value (32 bytes). False: unknown generation or not that value. Starts at
- * most one probe per generation and minute; re-mints only on our own 401. */
+ * most one probe per generation and minute; re-mints only on our own 401. who
+ * NULL: the daemon itself. */
 bool broker_rejected(struct broker *b, const char *name, uint64_t generation,
-    const unsigned char sha256[32]);
+    const unsigned char sha256[32], const struct principal *who);
 
 /* Which login would have to be renewed by a human before this token can be
  * minted; NULL when none. For human_needed answers. */
@@ -191,5 +209,5 @@ bool broker_key_is_configured(struct broker *b, const char *key_id);
 
 /* Everything an auditor may see; no values. Owned by the caller. */
 json_t *broker_status_logins(struct broker *b);
-json_t *broker_status_tokens(struct broker *b);
+json_t *broker_status_tokens(struct broker *b); /* the inventory */
 json_t *broker_status(struct broker *b); /* summary, with counters */

@@ -513,14 +513,21 @@ broker_status_logins(struct broker *b)
 	return list;
 }
 
-json_t *
-broker_status_tokens(struct broker *b)
+static json_t *
+status_tokens(struct broker *b, bool inventory)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < b->n_tokens; i++)
-		json_array_append_new(list, token_status(b->tokens[i]));
+		json_array_append_new(list, token_status(b->tokens[i],
+		    inventory));
 	return list;
+}
+
+json_t *
+broker_status_tokens(struct broker *b)
+{
+	return status_tokens(b, true);
 }
 
 static json_t *
@@ -574,7 +581,7 @@ broker_status(struct broker *b)
 	json_object_set_new(o, "disk", broker_status_disk(b));
 	json_object_set_new(o, "state", broker_status_state(b));
 	json_object_set_new(o, "logins", broker_status_logins(b));
-	json_object_set_new(o, "tokens", broker_status_tokens(b));
+	json_object_set_new(o, "tokens", status_tokens(b, false));
 	broker_add_summary(b, o);
 	json_object_set_new(o, "jobs", broker_status_jobs(b));
 	status_str(o, "installation", b->installation.id);

@@ -124,6 +124,25 @@ token_counts(struct broker *b, struct openmetrics *m)
 		ADD(n.missing, "token", n.name);
 }
 
+static void
+token_holders(struct broker *b, struct openmetrics *m)
+{
+	struct token_numbers n;
+
+	GAUGE("token_holders", "Who was given the value that is released "
+	    "(units, or uids), as far as that is kept in mind.");
+	EACH_TOKEN(b, n)
+		ADD(n.holders, "token", n.name);
+	GAUGE("token_values_superseded", "Values that work and that a newer "
+	    "one has taken the place of.");
+	EACH_TOKEN(b, n)
+		ADD(n.superseded, "token", n.name);
+	COUNTER("superseded_revocations", "Of these, those that were revoked "
+	    "before their expiry (revoke_superseded).");
+	EACH_TOKEN(b, n)
+		ADD(n.counts.superseded_revoked, "token", n.name);
+}
+
 /* ---------------------------------------------------------------- logins */
 
 static void
@@ -261,6 +280,7 @@ broker_metrics(struct broker *b, struct openmetrics *m)
 	token_times(b, m);
 	releases(b, m);
 	token_counts(b, m);
+	token_holders(b, m);
 	logins(b, m);
 	upstream(b, m);
 	reconciles(b, m);

@@ -44,6 +44,9 @@ struct generation {
 	int64_t checked_ms; /* boot time of the last probe after `rejected` */
 	int64_t rejected_at;
 	int64_t born_ms;       /* boot time when minted, 0: in an earlier run */
+	int64_t superseded_at; /* epoch seconds, 0: it is the newest; kept with
+	                        * the holders (broker/token_holders) */
+	int64_t superseded_ms; /* the same by boot time */
 	int64_t missing_ms;    /* boot time of the first list without it */
 	int64_t missing_since; /* epoch seconds; told, not before two lists */
 };

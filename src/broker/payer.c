@@ -144,6 +144,6 @@ payer_refused(const struct token_env *env, const struct backend_conf *backend,
 		SHA256((const unsigned char *)secret_reveal(bearer),
 		    bearer->len, sha);
 		broker_rejected(env->broker, backend->management_token,
-		    view.generation, sha);
+		    view.generation, sha, NULL);
 	}
 }

@@ -12,12 +12,9 @@
 #include "base/now.h"
 #include "broker/intent.h"
 #include "broker/login.h"
-#include "broker/settle.h"
-#include "broker/status.h"
 #include "broker/token_int.h"
 #include "broker/upstream.h"
 #include "conf.h"
-#include "lib/jsonx.h"
 #include "state/audit.h"
 #include "state/store.h"
 #include "state/writer.h"
@@ -42,6 +39,8 @@ token_new(const struct token_env *env, const struct conf *conf,
 	loop_timer_init(&t->plan, env->loop, token_on_plan, t);
 	token_waiters_init(t);
 	token_mint_init(t);
+	token_held_init(t);
+	token_superseded_init(t);
 	return t;
 }
 
@@ -51,6 +50,8 @@ token_stop(struct token *t)
 	token_mint_stop(t);
 	token_revoke_stop(t);
 	token_waiters_orphan(t);
+	token_held_stop(t);
+	loop_timer_stop(&t->superseded);
 	loop_timer_stop(&t->plan);
 }
 
@@ -60,6 +61,7 @@ token_park(struct token *t)
 	t->parked = true;
 	token_mint_park(t);
 	token_waiters_orphan(t);
+	token_plan_superseded(t);
 }
 
 void
@@ -74,6 +76,7 @@ token_free(struct token *t)
 		TAILQ_REMOVE(&t->gens, g, link);
 		generation_free(g);
 	}
+	token_held_clear(t);
 	free(t->recipe);
 	conf_unref(t->conf);
 	free(t);
@@ -93,6 +96,7 @@ token_set_conf(struct token *t, const struct conf *conf,
 	if (t->probing && !streq(t->probing->backend, tc->backend->name))
 		token_probe_stop(t);
 	token_settle_by(t, conf, tc);
+	token_plan_superseded(t);
 	/* what failed by the old configuration may be tried at once */
 	t->not_before_ms = 0;
 	backoff_reset(&t->backoff);
@@ -258,6 +262,7 @@ token_drop_generation(struct token *t, struct generation *g)
 		t->checking = NULL;
 	}
 	token_revoke_forget(t, g);
+	token_held_drop(t, g->number);
 	generation_free(g);
 }
 
@@ -445,7 +450,9 @@ token_choose_current(struct token *t)
 		t->current = best;
 		t->serial = broker_serial(t->env.broker);
 		t->used = false;
+		token_note_superseded(t);
 	}
+	token_plan_superseded(t);
 	token_make_plan(t);
 	token_answer_soon(t);
 }
@@ -456,6 +463,7 @@ token_activate(struct token *t)
 	struct generation *g, *next;
 	bool newest = true;
 
+	token_held_activate(t);
 	token_retire_expired(t);
 	for (g = TAILQ_FIRST(&t->gens); g; g = next) {
 		next = TAILQ_NEXT(g, link);
@@ -507,63 +515,4 @@ token_login_changed(struct token *t, struct login *l)
 			token_mint_now(t);
 		token_make_plan(t);
 	}
-}
-
-/* -------------------------------------------------------------- status */
-
-static json_t *
-token_status_settling(const struct token *t)
-{
-	json_t *list = json_array();
-	struct settling *s;
-
-	TAILQ_FOREACH(s, &t->settlings, link)
-		json_array_append_new(list, settle_status(s->op));
-	return list;
-}
-
-static const char *
-token_state(const struct token *t)
-{
-	if (t->withheld)
-		return "withheld";
-	if (t->current)
-		return t->mint || t->probing ? "renewing" : "ready";
-	if (t->probing)
-		return "probing";
-	if (t->mint || t->fresh)
-		return "minting";
-	return t->last_error.code ? "failed" : "absent";
-}
-
-json_t *
-token_status(const struct token *t)
-{
-	json_t *o = json_object(), *gens = json_array();
-	struct generation *g;
-
-	status_str(o, "name", t->tc->name);
-	status_str(o, "state", token_state(t));
-	status_str(o, "backend", t->tc->backend->name);
-	status_str(o, "type", t->tc->backend->ops->type);
-	status_str(o, "login", t->tc->backend->login);
-	if (t->current) {
-		status_int(o, "generation", (int64_t)t->current->number);
-		status_time(o, "expires_at", t->current->expires_at);
-		status_time(o, "renew_at", token_renews_at(t));
-	}
-	status_int(o, "outage_budget_seconds", token_outage_budget_s(t));
-	TAILQ_FOREACH(g, &t->gens, link)
-		json_array_append_new(gens, generation_status(g));
-	json_object_set_new(o, "generations", gens);
-	json_object_set_new(o, "unsettled", token_status_settling(t));
-	if (t->last_error.code) {
-		status_str(o, "last_error", t->last_error.msg);
-		status_str(o, "last_error_kind",
-		    tb_error_name(t->last_error.code));
-		status_time(o, "last_error_at", t->last_error_at);
-	}
-	status_int(o, "mints", (int64_t)t->n_mints);
-	status_int(o, "mint_failures", (int64_t)t->n_failures);
-	return o;
 }

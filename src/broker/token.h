@@ -30,6 +30,7 @@ struct token_env {
 	struct seal *seal;
 	struct broker *broker;
 	const struct installation *installation; /* part of every mark */
+	broker_over_fn *unit_is_over; /* or NULL */
 };
 
 /* conf is referenced; tc is inside it. */
@@ -43,6 +44,7 @@ void token_restore_generation(struct token *t, const char *record,
     struct secret *plain);
 void token_restore_intent(struct token *t, const char *record,
     struct secret *plain);
+void token_restore_held(struct token *t, struct secret *plain);
 /* After all records: decides what is due. */
 void token_activate(struct token *t);
 
@@ -55,10 +57,15 @@ bool token_get(struct token *t, int64_t min_valid_s, struct broker_view *view);
 struct broker_waiter *token_wait(struct token *t, uint64_t newer_than,
     int64_t min_valid_s, broker_waiter_fn *fn, void *arg);
 bool token_rejected(struct token *t, uint64_t generation,
-    const unsigned char sha256[32]);
+    const unsigned char sha256[32], const struct principal *who);
+/* See broker_hold. */
+void token_hold(struct token *t, uint64_t generation,
+    const struct principal *who, unsigned door, const char *delivery);
 /* Cancels what is in flight and tells those who wait; the records stay. Needed
  * before any token or login is freed, because they pay for each other. */
 void token_stop(struct token *t);
+/* The daemon stops in an orderly way: who holds it is written down. */
+void token_held_flush(struct token *t);
 /* A reload took it out of the configuration: those who wait are told, nothing
  * new is made. What was minted or is to be revoked is still stored, settled and
  * revoked. token_set_conf with token_activate bring it back. */
@@ -98,6 +105,7 @@ unsigned token_count_missing(const struct token *t);
 struct token_counts {
 	uint64_t made, not_made, uncertain;
 	uint64_t revoked, not_revoked, forgotten;
+	uint64_t superseded_revoked; /* before their time */
 };
 struct token_numbers {
 	const char *name;
@@ -106,6 +114,8 @@ struct token_numbers {
 	int64_t expires_at, renew_at; /* 0: no value; not renewed */
 	int64_t outage_budget_s;
 	unsigned settling, unsettled, missing;
+	unsigned superseded;
+	size_t holders; /* of the value that is released */
 };
 void token_get_numbers(const struct token *t, struct token_numbers *out);
 int64_t token_outage_budget_s(const struct token *t);
@@ -113,4 +123,5 @@ int64_t token_outage_budget_s(const struct token *t);
 bool token_has_clients(const struct token *t);
 struct broker_releases *token_releases(struct token *t);
 
-json_t *token_status(const struct token *t);
+/* inventory: with who holds it, and whom it hangs on. */
+json_t *token_status(const struct token *t, bool inventory);

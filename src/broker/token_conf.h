@@ -22,4 +22,7 @@ struct token_conf {
 	bool probe;               /* probe = auto (true) or none */
 	int64_t activate_after_ms; /* with probe = none: wait this long */
 	enum token_on_grant_loss on_grant_loss;
+	bool revoke_superseded; /* when_moved (true) or never */
+	int64_t overlap_ms;     /* with it: not before */
+	bool hard_overlap;      /* ... and then, whoever uses it */
 };

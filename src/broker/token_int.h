@@ -2,8 +2,9 @@
 #pragma once
 /*
  * token_int - the inside of a token, for the files that share it: token.c
- * (records, plan, status), token_wait.c (askers), token_mint.c (new
- * generations: mint, probe, settle), token_revoke.c (the end of old ones).
+ * (records, plan), token_wait.c (askers), token_mint.c (new generations: mint,
+ * probe, settle), token_revoke.c (the end of old ones), token_holders.c (who
+ * has them), token_superseded.c (who still needs them), token_status.c.
  */
 #include <sys/queue.h>
 
@@ -11,6 +12,7 @@
 #include "broker/broker_int.h"
 #include "broker/generation.h"
 #include "broker/token.h"
+#include "broker/token_holders.h"
 #include "lib/loop.h"
 
 struct intent;
@@ -68,6 +70,9 @@ struct token {
 	bool withheld; /* grant lost and on_grant_loss = withhold */
 	bool parked;   /* not configured now: nothing new is made */
 	bool used;     /* released since the current one became ready */
+
+	struct token_held held;
+	struct loop_timer superseded; /* next look at what is */
 
 	struct broker_waiters waiters;
 	struct loop_task answer;
@@ -139,13 +144,15 @@ void token_settle_by(struct token *t, const struct conf *conf,
     const struct token_conf *tc);
 void token_mint_now(struct token *t);
 void token_resume_probe(struct token *t, struct generation *g);
-/* Somebody doubts it: one probe, at most one a minute. */
-void token_check_generation(struct token *t, struct generation *g);
+/* Somebody doubts it: one probe, at most one a minute. What is known of it
+ * so far. */
+enum token_check token_check_generation(struct token *t, struct generation *g);
 /* conf and tc are those it was begun with. */
 void token_settle(struct token *t, struct intent *intent,
     const struct conf *conf, const struct token_conf *tc);
 
 /* token_revoke.c */
+bool token_can_revoke(const struct token *t, const struct generation *g);
 /* Its end has come, and its service does not know: inactive, then deleted. */
 void token_end_expired(struct token *t, struct generation *g);
 void token_revoke_resume(struct token *t, struct generation *g);
@@ -157,3 +164,13 @@ void token_revoke_hurry(struct token *t);
 bool token_revoke_late(struct token *t, struct generation *g,
     const struct tb_error *err);
 void token_revoke_forget(struct token *t, struct generation *g);
+
+/* token_superseded.c */
+void token_superseded_init(struct token *t);
+/* Another one is current: what is older is superseded from now on. */
+void token_note_superseded(struct token *t);
+void token_plan_superseded(struct token *t);
+/* Somebody was given a newer one. */
+void token_superseded_soon(struct token *t);
+void token_status_superseded(const struct token *t,
+    const struct generation *g, json_t *o);

@@ -29,6 +29,17 @@ token_has_clients(const struct token *t)
 	return t->current || t->asked;
 }
 
+static unsigned
+token_count_superseded(const struct token *t)
+{
+	const struct generation *g;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(g, &t->gens, link)
+		n += g->superseded_at && g->state == GENERATION_READY;
+	return n;
+}
+
 void
 token_get_numbers(const struct token *t, struct token_numbers *out)
 {
@@ -40,6 +51,9 @@ token_get_numbers(const struct token *t, struct token_numbers *out)
 		.counts = t->counts,
 		.outage_budget_s = token_outage_budget_s(t),
 		.missing = token_count_missing(t),
+		.superseded = token_count_superseded(t),
+		.holders = t->current ? holders_count(&t->held.all,
+		    t->current->number) : 0,
 	};
 	if (t->current && !t->withheld) {
 		out->expires_at = t->current->expires_at;

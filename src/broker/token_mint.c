@@ -392,6 +392,9 @@ token_on_checked(void *arg, struct backend_run *run,
 	struct generation *g = STEAL(t->checking);
 
 	t->check = NULL;
+	token_rejection_checked(t, g->number, err ? TOKEN_CHECK_UNCLEAR :
+	    run->probe == BACKEND_PROBE_NOT_YET ? TOKEN_CHECK_REFUSED :
+	    TOKEN_CHECK_WORKS);
 	if (err || run->probe != BACKEND_PROBE_NOT_YET) {
 		log_info("token", "%s: whether generation %" PRIu64 " still "
 		    "works was doubted; our own probe does not confirm it",
@@ -409,33 +412,38 @@ token_on_checked(void *arg, struct backend_run *run,
 		token_mint_now(t);
 }
 
-void
+enum token_check
 token_check_generation(struct token *t, struct generation *g)
 {
 	struct backend_run run = { .verb = BACKEND_PROBE };
 	int64_t now = now_boot_ms();
 
-	if (g->state != GENERATION_READY || t->check ||
+	if (g->state != GENERATION_READY ||
 	    !streq(g->backend, t->tc->backend->name) ||
-	    !(token_caps(t) & BACKEND_CAN_PROBE) ||
-	    (g->checked_ms && now - g->checked_ms < CHECK_INTERVAL_MS))
-		return;
+	    !(token_caps(t) & BACKEND_CAN_PROBE))
+		return TOKEN_CHECK_NONE;
+	if (t->check)
+		return t->checking == g ? TOKEN_CHECK_PENDING :
+		    TOKEN_CHECK_NONE;
+	if (g->checked_ms && now - g->checked_ms < CHECK_INTERVAL_MS)
+		return TOKEN_CHECK_RECENT;
 	g->checked_ms = now;
 	t->checking = g;
 	secret_dup(&run.value, &g->value);
 	t->check = upstream_start(&t->env, t->conf, t->tc, &run,
 	    token_on_checked, t);
+	return TOKEN_CHECK_PENDING;
 }
 
 bool
 token_rejected(struct token *t, uint64_t generation,
-    const unsigned char sha256[32])
+    const unsigned char sha256[32], const struct principal *who)
 {
 	struct generation *g = token_find(t, generation);
 
 	if (!g || memcmp(g->sha256, sha256, sizeof(g->sha256)) != 0)
 		return false;
-	token_check_generation(t, g);
+	token_note_rejection(t, generation, who, token_check_generation(t, g));
 	return true;
 }
 

@@ -143,7 +143,7 @@ token_backend_of(const struct token *t, const struct generation *g)
 	return NULL;
 }
 
-static bool
+bool
 token_can_revoke(const struct token *t, const struct generation *g)
 {
 	unsigned caps = t->tc->backend->ops->caps(t->tc->backend,

@@ -80,6 +80,8 @@ do_get(struct ctl *ctl, const struct args *args)
 	    o[GET_MIN_VALID].number);
 	const struct ask a = { .door = ASK_API, .path = path,
 		.accept = o[GET_JSON].set ? NULL : "text/plain",
+		/* where it goes from there it stays as it is */
+		.fields = "X-Tokenbroker-Delivery: stdout\r\n",
 		.any_passing = o[GET_WAIT].set,
 		.patience_ms = o[GET_WAIT].set ? o[GET_WAIT].number :
 		    ASK_RESTART_MS };

@@ -72,7 +72,8 @@ known_generation(const struct request *rq)
 static const char *
 delivery(const struct request *rq)
 {
-	static const char *const words[] = { "memfd", "environment", "file" };
+	static const char *const words[] = { "memfd", "environment", "file",
+		"stdout" };
 	struct http1_view v = http1_field(rq->h, rq->buf,
 	    "x-tokenbroker-delivery");
 	size_t i;
@@ -193,7 +194,7 @@ api_rejected(struct session *s, const struct request *rq)
 	} else if (parse_rejected(rq, &generation, sha256, &err) < 0) {
 		session_refuse(s, PROBLEM_BAD_REQUEST, err.msg);
 	} else if (!broker_rejected(session_serve(s)->broker, rq->name,
-		       generation, sha256)) {
+		       generation, sha256, session_who(s))) {
 		session_refuse(s, PROBLEM_GENERATION, "this generation is not "
 		    "known, or its value has another SHA-256");
 	} else {

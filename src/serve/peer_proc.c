@@ -22,7 +22,8 @@
 #define CGROUP_MOUNT_MAX 32
 #define PROC_TEXT_MAX 8192
 /* A symbolic link for each running unit, to no file but to its id. */
-#define INVOCATION "/run/systemd/units/invocation:"
+#define UNITS "/run/systemd/units"
+#define INVOCATION UNITS "/invocation:"
 #define INVOCATION_LEN 32
 
 /* Linux 6.13; the headers of Debian 12 are older. The first version of the
@@ -209,6 +210,22 @@ peer_proc_invocation(const char *unit)
 	id[n] = '\0';
 	return strspn(id, "0123456789abcdef") == INVOCATION_LEN ?
 	    xstrdup(id) : NULL;
+}
+
+bool
+peer_proc_run_is_over(const char *unit, const char *invocation)
+{
+	char path[sizeof(INVOCATION) + CGROUP_UNIT_MAX], id[INVOCATION_LEN + 1];
+	ssize_t n;
+
+	if (strlen(unit) >= CGROUP_UNIT_MAX)
+		return false;
+	snprintf(path, sizeof(path), INVOCATION "%s", unit);
+	n = readlink(path, id, sizeof(id));
+	if (n < 0) /* and it is systemd that took it away */
+		return errno == ENOENT && access(UNITS, F_OK) == 0;
+	return n == INVOCATION_LEN &&
+	    memcmp(id, invocation, INVOCATION_LEN) != 0;
 }
 
 /* The unit by /proc/PID/cgroup. No unit is an answer, too. */

@@ -42,5 +42,9 @@ enum peer_proc_result peer_proc_attest(struct peer_proc_cache *c, int pidfd,
 /* systemd's id of this run of a unit, or NULL. Not kept: a control group may
  * outlive a run. Owned by the caller. */
 char *peer_proc_invocation(const char *unit);
+/* That run of it has ended, for sure: systemd takes its link away or gives the
+ * unit another. What a unit leaves behind when it ends (KillMode=process) does
+ * not count. */
+bool peer_proc_run_is_over(const char *unit, const char *invocation);
 /* uid, gid and groups as a socket would tell them, from /proc/PID/status. */
 enum peer_proc_result peer_proc_ids(pid_t pid, struct principal *who);

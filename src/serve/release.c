@@ -310,6 +310,10 @@ authorise(struct session *s, struct release *r, const struct release_ask *ask,
 	}
 	rec = record_of(s, session_request_id(s, id), v, view,
 	    r ? r->delivery : ask->delivery);
+	/* a record like an earlier one is to somebody who is known */
+	if (!rec.same || rec.delivery)
+		broker_hold(serve->broker, view, who,
+		    counts_index(session_door(s)->id), rec.delivery);
 	if (!audit_is_strict(serve->audit)) {
 		audit_before(serve->audit, &rec, NULL, NULL);
 		if (r)

@@ -52,6 +52,8 @@ struct store *store_open(const struct store_env *env, store_found_fn *found,
 /* Writes down what the start has brought: to be called when what was found is
  * reported, before the first put. */
 void store_begin(struct store *s);
+/* The id of this boot, "" when it cannot be read. */
+const char *store_boot_id(const struct store *s);
 /* Queues what is left to write. What was put before still calls its done. */
 void store_close(struct store *s);
 

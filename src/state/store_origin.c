@@ -103,6 +103,12 @@ store_origin_init(struct store *s, const struct store_env *env)
 	read_mark(s->log_dir, &s->log_mark);
 }
 
+const char *
+store_boot_id(const struct store *s)
+{
+	return s->boot_id;
+}
+
 void
 store_origin_clear(struct store *s)
 {

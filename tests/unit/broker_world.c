@@ -16,6 +16,7 @@
 
 /* A test that failed has left its frame, and with it what waits there. */
 static bool stopping;
+static const char *over;
 
 const char world_conf[] =
     "[login ops]\n"
@@ -81,12 +82,25 @@ world_load(const char *text)
 	return c;
 }
 
+void
+world_run_is_over(const char *run)
+{
+	over = run;
+}
+
+static bool
+is_over(const char *unit, const char *run)
+{
+	return over && streq(run, over);
+}
+
 static void
 world_build(struct world *w)
 {
 	struct tb_error err = TB_ERROR_INIT;
 	struct broker_env env = {
 		.loop = w->loop, .http = w->http, .seal = w->seal,
+		.unit_is_over = is_over,
 	};
 
 	w->broker = broker_new(&env, w->conf, &err);
@@ -124,8 +138,18 @@ world_crash(struct world *w)
 }
 
 void
+world_restart(struct world *w)
+{
+	broker_stop(w->broker);
+	broker_free(w->broker);
+	fake_loop_run_pending(); /* what is queued is written */
+	world_build(w);
+}
+
+void
 world_stop(struct world *w)
 {
+	over = NULL;
 	stopping = true;
 	broker_free(w->broker);
 	stopping = false;

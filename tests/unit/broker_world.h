@@ -50,6 +50,11 @@ int world_setup(void **state, const char *grant);
 int world_teardown(void **state);
 /* Stops without a word, as SIGKILL does; records stay; starts again. */
 void world_crash(struct world *w);
+/* Stops in an orderly way, and starts again. */
+void world_restart(struct world *w);
+/* The run (systemd's invocation) of any unit with this id is over; static
+ * text, NULL: of none. */
+void world_run_is_over(const char *run);
 
 void world_ask(struct world *w, const char *token, struct heard *h);
 void world_watch(struct world *w, const char *token, uint64_t newer_than,

@@ -10,6 +10,7 @@
 
 #include "base/now.h"
 #include "base/openmetrics.h"
+#include "base/principal.h"
 #include "base/tb_error.h"
 #include "base/util.h"
 #include "lib/loop.h"
@@ -56,6 +57,9 @@ struct broker {
 	bool accept, disk_ok;
 	struct broker_login_watch *login;
 	char login_text[128], refuse_login[128], job_text[128];
+	char hold_text[320];
+	unsigned holds;
+	void (*on_hold)(void);
 	int confirmed;
 	struct broker_job *job;
 };
@@ -311,7 +315,7 @@ fake_broker_rejected_generation(const struct broker *b)
 
 bool
 broker_rejected(struct broker *b, const char *name, uint64_t generation,
-    const unsigned char sha256[32])
+    const unsigned char sha256[32], const struct principal *who)
 {
 	b->rejected = generation;
 	return b->accept;
@@ -561,6 +565,33 @@ fake_broker_released(const struct broker *b, const char *name, unsigned door,
     enum broker_outcome outcome)
 {
 	return find(b, name)->releases.n[door][outcome];
+}
+
+void
+broker_hold(struct broker *b, const struct broker_view *view,
+    const struct principal *who, unsigned door, const char *delivery)
+{
+	b->holds++;
+	snprintf(b->hold_text, sizeof(b->hold_text), "%s %" PRIu64
+	    " uid=%lu door=%u%s%s", view->name, view->generation,
+	    (unsigned long)who->uid, door, delivery ? " " : "",
+	    delivery ? delivery : "");
+	if (b->on_hold)
+		b->on_hold();
+}
+
+void
+fake_broker_on_hold(struct broker *b, void (*fn)(void))
+{
+	b->on_hold = fn;
+}
+
+unsigned
+fake_broker_holds(const struct broker *b, const char **last)
+{
+	if (last)
+		*last = b->hold_text;
+	return b->holds;
 }
 
 int

@@ -54,5 +54,11 @@ bool fake_broker_job_end(struct broker *b, json_t *detail /* taken */,
 uint64_t fake_broker_released(const struct broker *b, const char *name,
     unsigned door, enum broker_outcome outcome);
 
+/* How often broker_hold was told, and the last as "t1 7 uid=1000 door=0 memfd".
+ * last may be NULL. */
+unsigned fake_broker_holds(const struct broker *b, const char **last);
+/* fn is called by each. */
+void fake_broker_on_hold(struct broker *b, void (*fn)(void));
+
 /* What broker_status says of the disk. */
 void fake_broker_disk(struct broker *b, bool ok);

@@ -33,7 +33,7 @@ static struct {
 	size_t audits[AUDIT_EVENTS];
 	bool strict;
 	size_t quarantined, aheads;
-	const char *hold_back;
+	const char *hold_back, *boot;
 } fake;
 
 struct store {
@@ -263,6 +263,24 @@ const char *
 store_quarantine(const struct store *s)
 {
 	return fake.hold_back;
+}
+
+void
+fake_state_boot(const char *id)
+{
+	fake.boot = id;
+}
+
+void
+fake_state_strict(bool strict)
+{
+	fake.strict = strict;
+}
+
+const char *
+store_boot_id(const struct store *s)
+{
+	return fake.boot ? fake.boot : "boot1";
 }
 
 int

@@ -28,6 +28,11 @@ void fake_state_fail(unsigned n);
 /* While held, puts stay open; release finishes them in order. */
 void fake_state_hold(bool hold);
 
+/* What store_boot_id says ("boot1" at first); static. */
+void fake_state_boot(const char *id);
+/* What audit_is_strict says; no, at first. */
+void fake_state_strict(bool strict);
+
 /* What store_get_stats says. */
 void fake_state_quarantine(size_t n);
 

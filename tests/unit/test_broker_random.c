@@ -393,7 +393,7 @@ client(struct life *l)
 		SHA256((const unsigned char *)secret_reveal(view.value),
 		    view.value->len, sha);
 		assert_true(broker_rejected(l->w.broker, name,
-		    view.generation, sha));
+		    view.generation, sha, NULL));
 	} else {
 		world_watch(&l->w, name, view.generation, h);
 	}

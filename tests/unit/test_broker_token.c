@@ -510,21 +510,21 @@ test_rejected_is_checked_by_us(void **state)
 	SHA256((const unsigned char *)"apiv1_paid", 10, sha);
 	/* inconclusive: nothing changes */
 	fake_http_push_json_for("/probe", 500, "{}");
-	assert_true(broker_rejected(w->broker, "db2", 1, sha));
+	assert_true(broker_rejected(w->broker, "db2", 1, sha, NULL));
 	fake_loop_run_pending();
 	assert_true(broker_get(w->broker, "db2", 0, &view));
 	/* not looked at again within the minute */
-	assert_true(broker_rejected(w->broker, "db2", 1, sha));
+	assert_true(broker_rejected(w->broker, "db2", 1, sha, NULL));
 	fake_loop_run_pending();
 	assert_int_equal(world_count("GET", "/probe"), 2);
 	/* our own 401 counts */
 	fake_loop_advance(61000);
 	fake_http_push_json_for("/probe", 401, "{}");
-	assert_true(broker_rejected(w->broker, "db2", 1, sha));
+	assert_true(broker_rejected(w->broker, "db2", 1, sha, NULL));
 	fake_loop_run_pending();
 	assert_false(broker_get(w->broker, "db2", 0, &view));
 	sha[0] ^= 1;
-	assert_false(broker_rejected(w->broker, "db2", 1, sha));
+	assert_false(broker_rejected(w->broker, "db2", 1, sha, NULL));
 }
 
 static void

@@ -84,6 +84,20 @@ __wrap_readlink(const char *path, char *buf, size_t size)
 	return (ssize_t)n;
 }
 
+/* Is there systemd's directory of them? */
+static bool has_systemd;
+
+int __real_access(const char *path, int mode);
+int __wrap_access(const char *path, int mode);
+
+int
+__wrap_access(const char *path, int mode)
+{
+	if (strcmp(path, "/run/systemd/units") == 0)
+		return has_systemd ? 0 : -1;
+	return __real_access(path, mode);
+}
+
 static struct peer_table *table;
 
 static int
@@ -495,6 +509,27 @@ tells_the_invocation(void **state)
 	remove_group("/tbtest.slice/a.service");
 }
 
+static void
+tells_the_end_of_a_run(void **state)
+{
+	static const char other[] = "fedcba9876543210fedcba9876543210";
+	char unit[300];
+
+	/* nobody there who would take the link away */
+	has_systemd = false;
+	assert_false(peer_proc_run_is_over("a.service", RUN));
+	has_systemd = true;
+	assert_true(peer_proc_run_is_over("a.service", RUN));
+	link_text = RUN;
+	assert_false(peer_proc_run_is_over("a.service", RUN));
+	assert_true(peer_proc_run_is_over("a.service", other));
+	link_text = "x";
+	assert_false(peer_proc_run_is_over("a.service", RUN));
+	memset(unit, 'u', sizeof(unit) - 1);
+	unit[sizeof(unit) - 1] = '\0';
+	assert_false(peer_proc_run_is_over(unit, RUN));
+}
+
 /* Linux before 6.5, before 6.13, and what either says of a peer that is gone:
  * that must not be taken for an older kernel. */
 static void
@@ -599,6 +634,7 @@ main(void)
 		T(finds_the_unit),
 		T(is_not_fooled_by_a_cgroup_namespace),
 		T(tells_the_invocation),
+		T(tells_the_end_of_a_run),
 		T(knows_other_kernels),
 		T(explains_only_what_is_there),
 	};

@@ -305,6 +305,64 @@ numbers_records_that_are_the_same(void **state)
 	close(other);
 }
 
+static void
+nothing_is_recorded_yet(void)
+{
+	assert_int_equal(fake_audit_pending(), 0);
+}
+
+/* What is written down of a new holder comes before the record that the
+ * release waits for. */
+static void
+tells_of_a_holder_before_its_record(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api");
+	const char *last;
+	char want[128];
+
+	fake_audit_strict(w->audit, true);
+	world_ready(w);
+	fake_audit_hold(true);
+	fake_broker_on_hold(w->broker, nothing_is_recorded_yet);
+	world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	assert_int_equal(fake_audit_pending(), 1);
+	assert_int_equal(fake_broker_holds(w->broker, &last), 1);
+	snprintf(want, sizeof(want), "t1 1 uid=%lu door=0",
+	    (unsigned long)getuid());
+	assert_string_equal(last, want);
+	fake_audit_hold(false);
+	assert_int_equal(world_read(w, fd).status, 200);
+	assert_int_equal(fake_broker_holds(w->broker, NULL), 1);
+	close(fd);
+}
+
+/* Once for a client and a generation, however often it asks; and whenever it
+ * says what it does with it. */
+static void
+tells_of_a_holder_once(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api");
+	const char *last;
+
+	world_ready(w);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(world_ask(w, fd, "GET tokens/t1", NULL,
+		    NULL).status, 200);
+	assert_int_equal(fake_broker_holds(w->broker, NULL), 1);
+	set_2(w);
+	for (int i = 0; i < 5; i++)
+		world_ask(w, fd, "GET tokens/t1", NULL, NULL);
+	assert_int_equal(fake_broker_holds(w->broker, &last), 2);
+	assert_non_null(strstr(last, "t1 2 "));
+	world_ask(w, fd, "GET tokens/t1",
+	    "X-Tokenbroker-Delivery: stdout\r\n", NULL);
+	assert_int_equal(fake_broker_holds(w->broker, &last), 3);
+	assert_non_null(strstr(last, "door=0 stdout"));
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -319,6 +377,8 @@ main(void)
 		T(refuses_pipelining_while_it_waits),
 		T(notes_what_did_not_leave),
 		T(numbers_records_that_are_the_same),
+		T(tells_of_a_holder_before_its_record),
+		T(tells_of_a_holder_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
