@@ -260,8 +260,18 @@ backend_error(const struct conf_item *item, struct tb_error *err)
 static int
 check_backend(const struct conf_item *item, struct tb_error *err)
 {
+	static const char *const of_exchange[] = { "audience", "resource",
+		"scopes", "subject_token_type", "requested_token_type",
+		"introspection" };
 	struct backend_conf *c = item->object;
 
+	for (size_t i = 0; i < ARRAY_SIZE(of_exchange); i++) {
+		if (!streq(c->ops->type, "token-exchange") &&
+		    conf_is_set(item, of_exchange[i]))
+			return conf_error(item, of_exchange[i], err,
+			    "%s is of use only with type = token-exchange",
+			    of_exchange[i]);
+	}
 	/* One key for both: the http type keeps it with its other templates,
 	 * the rest has nothing but the URL. */
 	if (streq(c->ops->type, "http"))

@@ -44,17 +44,6 @@ resolve_backend(const struct conf_build *b, const struct conf_item *item,
 	return 0;
 }
 
-/* What a backend makes if nothing is said. */
-static enum backend_kind
-default_kind(const struct backend_conf *c)
-{
-	if (c->ops->caps(c, NULL) & BACKEND_VALUE_IS_BEARER)
-		return BACKEND_KIND_ACCESS;
-	if (streq(c->ops->type, "http"))
-		return BACKEND_KIND_CUSTOM;
-	return BACKEND_KIND_DATABASE;
-}
-
 static int
 resolve_token(const struct conf_build *b, const struct conf_item *item,
     struct tb_error *err)
@@ -68,7 +57,7 @@ resolve_token(const struct conf_build *b, const struct conf_item *item,
 		    item->backend_name, err);
 	t->backend = backend->object;
 	if (!conf_is_set(item, "kind"))
-		t->recipe.kind = default_kind(t->backend);
+		t->recipe.kind = t->backend->ops->kind;
 	return 0;
 }
 
@@ -150,6 +139,23 @@ check_lifetime(const struct conf *c, const struct conf_item *item,
 	return 0;
 }
 
+/* They would look as if they narrowed what the token may do. */
+static int
+check_exchange_keys(const struct conf_item *item, struct tb_error *err)
+{
+	static const char *const keys[] = { "audience", "resource", "scopes" };
+	const struct token_conf *t = item->object;
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		if (!streq(t->backend->ops->type, "token-exchange") &&
+		    conf_is_set(item, keys[i]))
+			return conf_error(item, keys[i], err,
+			    "%s is of use only with a backend of type "
+			    "token-exchange", keys[i]);
+	}
+	return 0;
+}
+
 static int
 check_recipe(const struct conf_build *b, const struct conf_item *item,
     struct tb_error *err)
@@ -157,7 +163,8 @@ check_recipe(const struct conf_build *b, const struct conf_item *item,
 	const struct token_conf *t = item->object;
 	_cleanup_free_ char *key = NULL;
 
-	if (check_lifetime(b->conf, item, err) < 0)
+	if (check_lifetime(b->conf, item, err) < 0 ||
+	    check_exchange_keys(item, err) < 0)
 		return -1;
 	if (t->revoke_superseded && !(t->backend->ops->caps(t->backend,
 	    &t->recipe) & BACKEND_CAN_REVOKE))

@@ -88,7 +88,7 @@ struct conf_option {
 
 extern const struct conf_option conf_options[];
 extern const size_t conf_n_options;
-#define CONF_OPTIONS_MAX 128
+#define CONF_OPTIONS_MAX 192
 
 /* Index in conf_options, or -1. */
 int conf_option_find(enum conf_section section, const char *key);

@@ -32,7 +32,8 @@ answer_number(const json_t *j, int64_t *epoch_s)
 	return true;
 }
 
-/* A time without a zone, as Arrow writes it in JSON, is UTC. */
+/* A time without a zone, as Arrow writes it in JSON, is UTC. A day is its
+ * beginning: what ends on it may be over by then. */
 static bool
 answer_text_time(const char *s, int64_t *epoch_s)
 {
@@ -40,6 +41,10 @@ answer_text_time(const char *s, int64_t *epoch_s)
 
 	if (timefmt_parse_rfc3339(s, epoch_s))
 		return true;
+	if (strlen(s) == 10) {
+		snprintf(with_zone, sizeof(with_zone), "%sT00:00:00Z", s);
+		return timefmt_parse_rfc3339(with_zone, epoch_s);
+	}
 	return (size_t)snprintf(with_zone, sizeof(with_zone), "%sZ", s) <
 	    sizeof(with_zone) && timefmt_parse_rfc3339(with_zone, epoch_s);
 }

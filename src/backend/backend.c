@@ -17,6 +17,7 @@
 #include "backend/influxdb_v2.h"
 #include "backend/names.h"
 #include "backend/oauth_access.h"
+#include "backend/token_exchange.h"
 #include "base/strbuf.h"
 #include "lib/jsonx.h"
 
@@ -33,6 +34,7 @@ static const struct backend_ops *const backend_types[] = {
 	&influxdb_v2_ops,
 	&influxdb3_ops,
 	&oauth_access_ops,
+	&token_exchange_ops,
 };
 
 const struct backend_ops *
@@ -102,8 +104,14 @@ backend_conf_free(struct backend_conf *c)
 	names_free(c->names);
 	free(c->tokens_path);
 	free(c->auth_scheme);
+	free(c->auth_header);
 	free(c->expiration_type);
 	free(c->management_driver);
+	free(c->audience);
+	free(c->resource);
+	free(c->scopes);
+	free(c->subject_token_type);
+	free(c->requested_token_type);
 	backend_template_clear(&c->mint);
 	backend_template_clear(&c->list);
 	backend_template_clear(&c->revoke);
@@ -116,6 +124,7 @@ backend_conf_free(struct backend_conf *c)
 	free(c->list_description_pointer);
 	free(c->list_revoked_pointer);
 	free(c->list_created_pointer);
+	free(c->list_expires_pointer);
 	free(c->probe_url);
 	free(c->ca_file);
 	free(c->tls_cert_file);
@@ -131,6 +140,9 @@ backend_recipe_clear(struct backend_recipe *r)
 		free(r->permissions[i].resource);
 	}
 	free(r->permissions);
+	free(r->audience);
+	free(r->resource);
+	free(r->scopes);
 	*r = (struct backend_recipe){ .kind = BACKEND_KIND_DATABASE };
 }
 
@@ -145,6 +157,7 @@ backend_run_clear(struct backend_run *run)
 	free(run->description);
 	free(run->token_id);
 	free(run->minted_id);
+	free(run->note);
 	for (size_t i = 0; i < run->n_listed; i++) {
 		free(run->listed[i].id);
 		free(run->listed[i].description);
@@ -159,26 +172,46 @@ void
 backend_prepare(const struct backend_run *run, const char *method,
     struct strbuf *url, struct http_request *request)
 {
-	struct secret alone _cleanup_(secret_clear) = SECRET_INIT;
+	struct secret value _cleanup_(secret_clear) = SECRET_INIT;
 	const struct secret *bearer = run->verb == BACKEND_PROBE ?
 	    &run->value :
 	    &run->bearer;
+	const char *header = run->conf->auth_header;
 	const char *scheme = run->conf->auth_scheme ?
 	    run->conf->auth_scheme :
-	    run->conf->ops->auth_scheme;
+	    header ? "none" : run->conf->ops->auth_scheme;
 
 	request->method = method;
 	request->url = strbuf_steal(url);
 	http_request_header(request, "Accept", "application/json");
 	if (secret_is_empty(bearer)) {
 		return; /* a client certificate pays */
-	} else if (streq(scheme, "none")) {
-		secret_dup(&alone, bearer);
-		http_request_header_secret(request, "Authorization", &alone);
-	} else {
+	} else if (!header && !streq(scheme, "none")) {
 		http_request_bearer(request, scheme ? scheme : "Bearer",
 		    bearer);
+	} else {
+		if (!streq(scheme, "none")) {
+			secret_set_str(&value, scheme);
+			secret_append_str(&value, " ");
+		}
+		secret_append(&value, secret_reveal(bearer), bearer->len);
+		http_request_header_secret(request,
+		    header ? header : "Authorization", &value);
 	}
+}
+
+int
+backend_to_provider(struct backend_run *run, enum backend_endpoint at,
+    struct secret *form, struct http_request *request, struct tb_error *err)
+{
+	if (!run->as_client)
+		return tb_error_set(err, TB_E_BADREQ,
+		    "backend '%s' has no provider to call", run->conf->name);
+	if (run->as_client(run->as_client_arg, run->conf, at, form, request,
+		err) < 0)
+		return -1;
+	run->at_provider = true;
+	return 0;
 }
 
 /* ---------------------------------------------------------------- replies */

@@ -18,6 +18,7 @@
 #include "lib/http.h"
 
 struct backend_call;
+struct backend_conf;
 struct backend_run;
 struct loop;
 struct names;
@@ -25,7 +26,8 @@ struct names;
 enum backend_kind {
 	BACKEND_KIND_DATABASE,   /* least privilege: data access */
 	BACKEND_KIND_MANAGEMENT, /* all-powerful */
-	BACKEND_KIND_ACCESS,     /* the login's own access token (oauth) */
+	BACKEND_KIND_ACCESS,     /* an access token of the login's provider:
+	                          * its own (oauth), or one it was exchanged for */
 	BACKEND_KIND_CUSTOM,     /* whatever an http template mints */
 };
 
@@ -53,12 +55,19 @@ struct backend_conf {
 	int64_t expiry_grace_ms; /* inactive for so long, then deleted */
 	char *tokens_path; /* template, default by type */
 	char *auth_scheme; /* "Bearer"; "none": the token alone */
+	char *auth_header; /* NULL: Authorization */
 	char *expiration_type; /* "omit" (default) or "datetime" */
+	/* token-exchange: what the tokens are for, where a token does not say
+	 * it; the types as a word (jwt) or a URI, NULL: by the default */
+	char *audience, *resource, *scopes; /* words */
+	char *subject_token_type, *requested_token_type;
+	bool introspection; /* probe by RFC 7662 */
 	char *management_driver; /* "import" (default), "http" */
 	struct backend_template mint, list, revoke, probe; /* http driver */
 	char *token_pointer, *id_pointer, *expires_pointer; /* RFC 6901 */
 	char *list_pointer, *list_id_pointer, *list_description_pointer;
 	char *list_revoked_pointer, *list_created_pointer;
+	char *list_expires_pointer;
 	char *probe_url;    /* database tokens: {database}; NULL: none */
 	char *ca_file, *tls_cert_file, *tls_key_file;
 	bool tls_insecure;
@@ -82,6 +91,7 @@ struct backend_recipe {
 				 * is a word that says it all */
 	} *permissions;
 	size_t n_permissions;
+	char *audience, *resource, *scopes; /* words; NULL: the backend's */
 	bool allow_full_access;
 };
 void backend_recipe_clear(struct backend_recipe *r);
@@ -104,7 +114,22 @@ enum {
 	/* Its tokens live until they are revoked: whoever holds one must end
 	 * it there, and nothing is ever over by itself. */
 	BACKEND_NO_EXPIRY = 1 << 7,
+	/* It revokes what it is shown: run->value, and no id is needed. */
+	BACKEND_REVOKES_VALUE = 1 << 8,
+	/* It calls the payer's own provider, as the client that logged in
+	 * there: run->as_client. Its payer is a login. */
+	BACKEND_AS_CLIENT = 1 << 9,
 };
+
+/* Endpoints of a login's provider. */
+enum backend_endpoint { BACKEND_AT_TOKEN, BACKEND_AT_REVOCATION,
+	BACKEND_AT_INTROSPECTION };
+/* Makes request a POST of form (moved) to that endpoint of the provider of
+ * conf's login, authenticated as its client. -1: it has no such endpoint, or
+ * must not be sent anything. */
+typedef int backend_as_client_fn(void *arg, const struct backend_conf *conf,
+    enum backend_endpoint at, struct secret *form,
+    struct http_request *request, struct tb_error *err);
 
 enum backend_next {
 	BACKEND_SEND,   /* *request is filled: send it, then step again */
@@ -134,12 +159,16 @@ struct backend_run {
 	int64_t expires_at;        /* mint: epoch seconds, never 0 */
 	int64_t now_s;
 	char *token_id;            /* revoke, disable */
-	struct secret value;       /* probe */
+	struct secret value;       /* probe; revoke with REVOKES_VALUE */
+	backend_as_client_fn *as_client; /* NULL: not offered */
+	void *as_client_arg;
 	/* the step's own */
 	int step;
 	bool harmless;   /* mint: what was sent last makes no token */
 	void *scratch;   /* what earlier steps found out */
 	void (*scratch_free)(void *);
+	bool at_provider; /* the request is the login's: its TLS, its time-out */
+	char *note;       /* worth a line at debug level, no secret in it */
 	/* out */
 	bool uncertain; /* mint failed, but a token may exist upstream */
 	bool unauthorized; /* the payer's bearer was refused (401) */
@@ -155,6 +184,7 @@ void backend_run_clear(struct backend_run *run);
 struct backend_ops {
 	const char *type; /* as in the configuration */
 	const char *auth_scheme; /* its default; NULL: Bearer */
+	enum backend_kind kind;  /* what it makes if a token does not say */
 	/* Capabilities, which may depend on configuration and recipe. recipe
 	 * may be NULL (the backend alone). */
 	unsigned (*caps)(const struct backend_conf *,

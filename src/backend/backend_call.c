@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "base/log.h"
 #include "lib/loop.h"
 
 #define BACKEND_CALL_STEPS 64
@@ -42,6 +43,9 @@ backend_call_free(struct backend_call *c)
 static void
 backend_call_end(struct backend_call *c, const struct tb_error *err)
 {
+	if (c->run.note)
+		log_debug("backend", "%s: %s: %s", c->run.conf->name,
+		    backend_verb_name(c->run.verb), c->run.note);
 	c->done(c->arg, &c->run, err);
 	backend_call_free(c);
 }
@@ -90,14 +94,16 @@ backend_call_send(struct backend_call *c, struct http_request *request)
 		return;
 	}
 	c->sent++;
-	request->tls = (struct http_tls){
-		.ca_file = conf->ca_file,
-		.cert_file = conf->tls_cert_file,
-		.key_file = conf->tls_key_file,
-		.insecure = conf->tls_insecure,
-	};
-	request->timeout_ms = conf->timeout_ms;
-	request->allow_loopback_http = conf->allow_insecure_loopback;
+	if (!c->run.at_provider) {
+		request->tls = (struct http_tls){
+			.ca_file = conf->ca_file,
+			.cert_file = conf->tls_cert_file,
+			.key_file = conf->tls_key_file,
+			.insecure = conf->tls_insecure,
+		};
+		request->timeout_ms = conf->timeout_ms;
+		request->allow_loopback_http = conf->allow_insecure_loopback;
+	}
 	c->call = http_call_start(c->http, request, backend_call_on_reply, c);
 }
 
@@ -108,6 +114,7 @@ backend_call_step(struct backend_call *c, const struct http_reply *reply)
 	    HTTP_REQUEST_INIT;
 	struct tb_error err = TB_ERROR_INIT;
 
+	c->run.at_provider = false;
 	switch (c->run.conf->ops->step(&c->run, reply, &request, &err)) {
 	case BACKEND_SEND:
 		backend_call_send(c, &request);

@@ -36,5 +36,9 @@ enum backend_next backend_revoked(struct backend_run *run,
 enum backend_next backend_probed(struct backend_run *run,
     const struct http_reply *reply);
 
+/* A form (moved) to an endpoint of the login's provider, as its client. */
+int backend_to_provider(struct backend_run *run, enum backend_endpoint at,
+    struct secret *form, struct http_request *request, struct tb_error *err);
+
 /* "mint", "list", "revoke", "probe", "disable" */
 const char *backend_verb_name(enum backend_verb verb);

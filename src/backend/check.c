@@ -6,6 +6,7 @@
 #include "backend/check.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "backend/answer.h"
 #include "backend/backend.h"
@@ -63,6 +64,31 @@ check_auth_scheme(const char *scheme, struct tb_error *err)
 	return 0;
 }
 
+/* What the request says by itself, and the length of what follows, is not to
+ * be said twice. */
+static int
+check_auth_header(const char *name, struct tb_error *err)
+{
+	static const char *const taken[] = { "Host", "Content-Length",
+		"Content-Type", "Transfer-Encoding", "Connection", "Accept",
+		"Expect" };
+
+	if (!name)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(taken); i++) {
+		if (strcasecmp(name, taken[i]) == 0)
+			return tb_error_set(err, TB_E_CONFIG,
+			    "auth_header: %s is the request's own", taken[i]);
+	}
+	if (!*name || name[strspn(name, "abcdefghijklmnopqrstuvwxyz"
+					"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					"0123456789-_")])
+		return tb_error_set(err, TB_E_CONFIG,
+		    "auth_header must be the name of a header, such as "
+		    "PRIVATE-TOKEN");
+	return 0;
+}
+
 /* Both go into paths, where "." and ".." would change the path. */
 static int
 check_path_value(const char *key, const char *value, struct tb_error *err)
@@ -79,6 +105,7 @@ check_common(const struct backend_conf *c, struct tb_error *err)
 {
 	if (check_payer(c, err) < 0 || check_base_url(c, err) < 0 ||
 	    check_auth_scheme(c->auth_scheme, err) < 0 ||
+	    check_auth_header(c->auth_header, err) < 0 ||
 	    check_path_value("account_id", c->account_id, err) < 0 ||
 	    check_path_value("cluster_id", c->cluster_id, err) < 0)
 		return -1;

@@ -21,8 +21,9 @@
 
 /* The values of one request, and the room some of them need. */
 struct http_template_vars {
-	struct template_var v[8];
+	struct template_var v[9];
 	char expires_at[TIMEFMT_SIZE], lifetime_s[24], expires_at_epoch[24];
+	char expires_on[TIMEFMT_SIZE]; /* the day of it */
 };
 
 static const struct backend_template *
@@ -90,6 +91,7 @@ http_template_fill(struct http_template_vars *vars,
 		{ "description", mint ? run->description : NULL },
 		{ "expires_at", mint ? vars->expires_at : NULL },
 		{ "expires_at_epoch", mint ? vars->expires_at_epoch : NULL },
+		{ "expires_on", mint ? vars->expires_on : NULL },
 		{ "lifetime_s", mint ? vars->lifetime_s : NULL },
 	};
 
@@ -97,6 +99,8 @@ http_template_fill(struct http_template_vars *vars,
 	memcpy(vars->v, v, sizeof(v));
 	timefmt_rfc3339(run->expires_at, vars->expires_at,
 	    sizeof(vars->expires_at));
+	snprintf(vars->expires_on, sizeof(vars->expires_on), "%.10s",
+	    vars->expires_at);
 	snprintf(vars->expires_at_epoch, sizeof(vars->expires_at_epoch),
 	    "%" PRId64, run->expires_at);
 	snprintf(vars->lifetime_s, sizeof(vars->lifetime_s), "%" PRId64,
@@ -151,6 +155,7 @@ http_template_asks_expiry(const struct backend_conf *c)
 {
 	return http_template_mentions(&c->mint, "expires_at") ||
 	    http_template_mentions(&c->mint, "expires_at_epoch") ||
+	    http_template_mentions(&c->mint, "expires_on") ||
 	    http_template_mentions(&c->mint, "lifetime_s");
 }
 
@@ -163,7 +168,7 @@ http_template_check_ties(const struct backend_conf *c, struct tb_error *err)
 	if (!http_template_asks_expiry(c) && !c->expires_pointer)
 		return tb_error_set(err, TB_E_CONFIG,
 		    "mint_body or mint_url must have {expires_at}, "
-		    "{expires_at_epoch} or {lifetime_s}, or else "
+		    "{expires_at_epoch}, {expires_on} or {lifetime_s}, or else "
 		    "expires_pointer must say where the answer has the end");
 	if (c->list.url && !http_template_mentions(&c->mint, "description"))
 		return tb_error_set(err, TB_E_CONFIG,
@@ -187,6 +192,8 @@ http_template_check_pointers(const struct backend_conf *c,
 	    check_pointer("list_description_pointer",
 		c->list_description_pointer, err) < 0 ||
 	    check_pointer("list_revoked_pointer", c->list_revoked_pointer,
+		err) < 0 ||
+	    check_pointer("list_expires_pointer", c->list_expires_pointer,
 		err) < 0)
 		return -1;
 	return check_pointer("list_created_pointer", c->list_created_pointer,
@@ -324,6 +331,10 @@ http_template_spec(const struct backend_conf *c, struct answer_spec *s)
 		s->list_created[0] = c->list_created_pointer;
 		s->list_created[1] = NULL;
 	}
+	if (c->list_expires_pointer) {
+		s->list_expires[0] = c->list_expires_pointer;
+		s->list_expires[1] = NULL;
+	}
 	if (c->list_revoked_pointer) {
 		s->list_revoked[0] = c->list_revoked_pointer;
 		s->list_revoked[1] = NULL;
@@ -360,6 +371,7 @@ http_template_step(struct backend_run *run, const struct http_reply *reply,
 
 const struct backend_ops http_template_ops = {
 	.type = "http",
+	.kind = BACKEND_KIND_CUSTOM,
 	.caps = http_template_caps_type,
 	.check = http_template_check_type,
 	.check_recipe = http_template_check_recipe,

@@ -54,6 +54,7 @@ oauth_access_step(struct backend_run *run, const struct http_reply *reply,
 
 const struct backend_ops oauth_access_ops = {
 	.type = "oauth",
+	.kind = BACKEND_KIND_ACCESS,
 	.caps = oauth_access_caps,
 	.check = oauth_access_check,
 	.check_recipe = oauth_access_check_recipe,

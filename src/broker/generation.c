@@ -95,6 +95,14 @@ generation_state_name(enum generation_state s)
 	return state_names[s];
 }
 
+static void
+generation_recipe_add(struct strbuf *b, const char *key, const char *own,
+    const char *of_backend)
+{
+	if (own || of_backend)
+		strbuf_addf(b, " %s=%s", key, own ? own : of_backend);
+}
+
 char *
 generation_recipe(const struct token_conf *tc)
 {
@@ -108,6 +116,13 @@ generation_recipe(const struct token_conf *tc)
 		strbuf_addf(&b, " %s%s%s", tc->recipe.permissions[i].action,
 		    resource ? ":" : "", resource ? resource : "");
 	}
+	/* of types that have no such keys there is nothing to compare */
+	generation_recipe_add(&b, "audience", tc->recipe.audience,
+	    tc->backend->audience);
+	generation_recipe_add(&b, "resource", tc->recipe.resource,
+	    tc->backend->resource);
+	generation_recipe_add(&b, "scopes", tc->recipe.scopes,
+	    tc->backend->scopes);
 	return strbuf_steal(&b);
 }
 

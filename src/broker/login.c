@@ -107,6 +107,7 @@ login_take_next_conf(struct login *l)
 	conf_unref(l->conf);
 	l->idp = STEAL(l->next_idp);
 	l->conf = STEAL(l->next_conf);
+	l->endpoints_known = false;
 	l->not_before_ms = 0;
 	backoff_reset(&l->backoff);
 	login_activate(l);
@@ -283,6 +284,65 @@ bool
 login_may_send(struct login *l)
 {
 	return login_is_bound(l) && login_origins_hold(l);
+}
+
+static const char *
+login_endpoint(const struct login *l, enum backend_endpoint at)
+{
+	switch (at) {
+	case BACKEND_AT_TOKEN:
+		return l->idp->token_endpoint;
+	case BACKEND_AT_REVOCATION:
+		return l->idp->revocation_endpoint;
+	case BACKEND_AT_INTROSPECTION:
+		return l->idp->introspection_endpoint;
+	}
+	return NULL;
+}
+
+static const char *const endpoint_names[] = {
+	[BACKEND_AT_TOKEN] = "token_endpoint",
+	[BACKEND_AT_REVOCATION] = "revocation_endpoint",
+	[BACKEND_AT_INTROSPECTION] = "introspection_endpoint",
+};
+
+/* The grant is bound to the origins of the other two; the third is to be of
+ * the same, since the same secrets go there. */
+static bool
+login_is_of_our_origins(const struct login *l, const char *url)
+{
+	char *origin _cleanup_free_ = http_url_origin(url);
+	char *ours _cleanup_free_ = http_url_origin(l->idp->token_endpoint);
+	char *other _cleanup_free_ = http_url_origin(
+	    l->idp->revocation_endpoint);
+
+	return origin && (streq(origin, ours) || streq(origin, other));
+}
+
+int
+login_as_client(struct login *l, enum backend_endpoint at,
+    struct secret *form, struct http_request *request, struct tb_error *err)
+{
+	const char *url = login_endpoint(l, at);
+
+	if (!login_is_usable(l))
+		return login_why_unusable(l, err);
+	if (!l->endpoints_known)
+		return tb_error_set(err, TB_E_UNREACHED, "login '%s': the "
+		    "provider's endpoints are not known yet", login_name(l));
+	if (!login_may_send(l))
+		return tb_error_set(err, TB_E_CONFIG, "login '%s': the "
+		    "configuration names another provider than the one that "
+		    "was logged in to", login_name(l));
+	if (!url)
+		return tb_error_set(err, TB_E_UPSTREAM, "login '%s': the "
+		    "provider has no %s; what it issued lives until it "
+		    "expires", login_name(l), endpoint_names[at]);
+	if (!login_is_of_our_origins(l, url))
+		return tb_error_set(err, TB_E_CONFIG, "login '%s': its %s is "
+		    "of another origin than its token_endpoint", login_name(l),
+		    endpoint_names[at]);
+	return idp_form_request(l->idp, url, form, request, err);
 }
 
 /* The logout has ended, on disk or not yet. */

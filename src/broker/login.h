@@ -14,6 +14,7 @@
  */
 #include <jansson.h>
 
+#include "backend/backend.h"
 #include "broker/broker.h"
 #include "ops/idp.h"
 
@@ -73,10 +74,20 @@ typedef void login_bearer_fn(void *arg, const struct secret *token,
     int64_t expires_at, const struct tb_error *err);
 struct login_bearer *login_bearer_start(struct login *l, int64_t min_valid_s,
     login_bearer_fn *fn, void *arg);
+/* The same, for who will ask the provider with it: the endpoints are known
+ * when fn is called, and still where the grant was given. */
+struct login_bearer *login_bearer_for_provider(struct login *l,
+    int64_t min_valid_s, login_bearer_fn *fn, void *arg);
 void login_bearer_cancel(struct login_bearer **b);
 /* The service answered 401 to this access token: the next asker gets a fresh
  * one. Ignored when it is not the current one. */
 void login_bearer_refused(struct login *l, const struct secret *token);
+
+/* Makes request a POST of form (moved) to an endpoint of the provider,
+ * authenticated as its client. -1: it has none such, or the grant must not go
+ * there (promise P9). */
+int login_as_client(struct login *l, enum backend_endpoint at,
+    struct secret *form, struct http_request *request, struct tb_error *err);
 
 /* See broker_login_start; the watch is the attempt. */
 struct broker_login_watch *login_begin(struct login *l,

@@ -24,6 +24,7 @@ struct login_bearer {
 	struct login *login; /* NULL once answered */
 	int64_t min_valid_s;
 	uint64_t refreshes_before; /* the login's n_refreshes when it asked */
+	bool for_provider; /* wants the endpoints, too */
 	login_bearer_fn *fn;
 	void *arg;
 	TAILQ_ENTRY(login_bearer) link;
@@ -41,6 +42,7 @@ struct login {
 
 	/* the renewal under way: at most one of these lives */
 	struct discover *discover;
+	bool endpoints_known; /* discovery was through, since this idp */
 	struct http_call *alive; /* does the provider answer at all? */
 	struct writer_item *saving;
 	struct refresh *refresh;

@@ -35,6 +35,8 @@
  * keeps them, use ours at least this often. */
 #define KEEP_ALIVE_MS (12 * 3600 * INT64_C(1000))
 #define MAX_REDEMPTIONS 2
+#define LOGIN_MOVED "the provider's endpoints moved to another origin than " \
+	"the one that was logged in to"
 /* Whatever ate the answer of the first should be over before the second. */
 #define UNRESOLVED_WAIT_MS 10000
 
@@ -132,11 +134,67 @@ login_next_good(const struct login *l)
 	struct login_bearer *b;
 
 	TAILQ_FOREACH(b, &l->askers, link) {
+		if (b->for_provider && !l->endpoints_known)
+			continue;
 		if (login_access_is_good(l, b->min_valid_s) ||
 		    login_was_renewed_for(l, b))
 			return b;
 	}
 	return NULL;
+}
+
+/* ------------------------------------------- askers who ask the provider */
+
+/* Whoever would be answered but for the endpoints. */
+static bool
+login_lacks_endpoints(const struct login *l)
+{
+	const struct login_bearer *b;
+
+	if (l->endpoints_known)
+		return false;
+	TAILQ_FOREACH(b, &l->askers, link) {
+		if (b->for_provider && (login_access_is_good(l,
+		    b->min_valid_s) || login_was_renewed_for(l, b)))
+			return true;
+	}
+	return false;
+}
+
+static void
+login_fail_for_provider(struct login *l, const struct tb_error *err)
+{
+	struct login_bearer *b;
+
+	do {
+		TAILQ_FOREACH(b, &l->askers, link) {
+			if (b->for_provider)
+				break;
+		}
+		if (b)
+			login_answer_one(l, b, err);
+	} while (b);
+}
+
+/* No refresh: the access token is good, and a restart forgot where it may be
+ * exchanged. */
+static void
+login_on_endpoints(void *arg, const struct tb_error *err)
+{
+	struct login *l = arg;
+	struct tb_error why;
+
+	l->discover = NULL;
+	if (err) {
+		why = *err;
+		tb_error_wrap(&why, "login '%s'", login_name(l));
+		login_fail_for_provider(l, &why);
+	} else if (!login_origins_hold(l)) {
+		login_need_human(l, LOGIN_MOVED);
+	} else {
+		l->endpoints_known = true;
+	}
+	login_answer_soon(l);
 }
 
 /* Whoever the present token is good enough for, whatever others hope for. */
@@ -166,6 +224,11 @@ login_on_answer(void *arg)
 	login_answer_good(l);
 	if (TAILQ_EMPTY(&l->askers) || login_is_busy(l))
 		return;
+	if (login_lacks_endpoints(l)) {
+		l->discover = discover_start(l->env.loop, l->env.http, l->idp,
+		    DISCOVER_ENDPOINTS, login_on_endpoints, l);
+		return;
+	}
 	if (now_boot_ms() < l->not_before_ms) {
 		err = l->last_error;
 		err.retry_after_ms = l->not_before_ms - now_boot_ms();
@@ -189,6 +252,16 @@ login_bearer_start(struct login *l, int64_t min_valid_s, login_bearer_fn *fn,
 	b->arg = arg;
 	TAILQ_INSERT_TAIL(&l->askers, b, link);
 	loop_task_post(&l->answer);
+	return b;
+}
+
+struct login_bearer *
+login_bearer_for_provider(struct login *l, int64_t min_valid_s,
+    login_bearer_fn *fn, void *arg)
+{
+	struct login_bearer *b = login_bearer_start(l, min_valid_s, fn, arg);
+
+	b->for_provider = true; /* nobody has looked at it yet */
 	return b;
 }
 
@@ -298,10 +371,10 @@ login_on_discovered(void *arg, const struct tb_error *err)
 		return;
 	}
 	if (!login_origins_hold(l)) {
-		login_need_human(l, "the provider's endpoints moved to another "
-		    "origin than the one that was logged in to");
+		login_need_human(l, LOGIN_MOVED);
 		return;
 	}
+	l->endpoints_known = true;
 	if (l->grant.redeeming == 0) {
 		login_write_ahead(l);
 		return;

@@ -169,6 +169,8 @@ mint_call(struct mint *m)
 		.recipe = &m->tc->recipe,
 		.bearer_expires_at = m->bearer_expires_at,
 		.now_s = now_real_s(),
+		.as_client = payer_as_client,
+		.as_client_arg = m->env.broker,
 	};
 
 	secret_dup(&run.bearer, &m->bearer);

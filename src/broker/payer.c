@@ -83,7 +83,10 @@ payer_find(struct payer *p, const struct token_env *env,
 	struct login *l = backend->login ? broker_login(env->broker,
 	    backend->login) : NULL;
 
-	if (l)
+	if (l && (backend->ops->caps(backend, NULL) & BACKEND_AS_CLIENT))
+		p->login = login_bearer_for_provider(l, min_valid_s,
+		    payer_on_login, p);
+	else if (l)
 		p->login = login_bearer_start(l, min_valid_s, payer_on_login,
 		    p);
 	else if (backend->login)
@@ -125,6 +128,22 @@ payer_cancel(struct payer **pp)
 	broker_wait_cancel(&p->token);
 	loop_task_cancel(&p->nothing);
 	free(p);
+}
+
+/* By name, at the moment it is sent: a reload may have changed the login. */
+int
+payer_as_client(void *broker, const struct backend_conf *backend,
+    enum backend_endpoint at, struct secret *form,
+    struct http_request *request, struct tb_error *err)
+{
+	struct login *l = backend->login ? broker_login(broker,
+	    backend->login) : NULL;
+
+	if (!l)
+		return tb_error_set(err, TB_E_UNREACHED, "the login that "
+		    "backend '%s' asks by is not configured any more",
+		    backend->name);
+	return login_as_client(l, at, form, request, err);
 }
 
 void

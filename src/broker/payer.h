@@ -19,6 +19,11 @@ struct payer *payer_start(const struct token_env *env,
     payer_done_fn *done, void *arg);
 void payer_cancel(struct payer **p);
 
+/* For struct backend_run: asks the provider of the backend's login. */
+int payer_as_client(void *broker, const struct backend_conf *backend,
+    enum backend_endpoint at, struct secret *form,
+    struct http_request *request, struct tb_error *err);
+
 /* The service answered 401 to this bearer: the next payer_start gives another
  * one, where there is one. */
 void payer_refused(const struct token_env *env,

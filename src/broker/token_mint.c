@@ -13,7 +13,6 @@
 
 #include "base/log.h"
 #include "base/now.h"
-#include "base/timefmt.h"
 #include "broker/intent.h"
 #include "broker/login.h"
 #include "broker/mint.h"
@@ -268,7 +267,6 @@ token_import(struct token *t, struct secret *value, const char *id,
 {
 	struct generation *g;
 	int64_t now = now_real_s();
-	char most[64];
 
 	if (!secret_is_token(value))
 		return tb_error_set(err, TB_E_BADREQ, "the value is empty or "
@@ -277,10 +275,8 @@ token_import(struct token *t, struct secret *value, const char *id,
 		return tb_error_set(err, TB_E_BADREQ,
 		    "expires_at must be in the future");
 	if (expires_at > now + t->conf->max_lifetime_ms / 1000)
-		return tb_error_set(err, TB_E_BADREQ, "expires_at is further "
-		    "away than max_lifetime = %s allows; that stands in "
-		    "[broker]", timefmt_duration(t->conf->max_lifetime_ms,
-		    most, sizeof(most)));
+		return tb_error_set(err, TB_E_BADREQ,
+		    "expires_at is further away than max_lifetime allows");
 	if (t->mint || t->fresh)
 		return tb_error_set(err, TB_E_BADREQ,
 		    "a new generation is being made; try again in a moment");

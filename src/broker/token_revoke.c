@@ -151,7 +151,8 @@ token_can_revoke(const struct token *t, const struct generation *g)
 
 	if (g->endless) /* and if not now, then later */
 		return true;
-	return (caps & BACKEND_CAN_REVOKE) && g->id &&
+	return (caps & BACKEND_CAN_REVOKE) &&
+	    (g->id || (caps & BACKEND_REVOKES_VALUE)) &&
 	    streq(g->backend, t->tc->backend->name);
 }
 
@@ -218,7 +219,9 @@ revoking_try(struct revoking *r)
 	r->disabling = revoking_is_gentle(r);
 	if (r->disabling)
 		run.verb = BACKEND_DISABLE;
-	run.token_id = xstrdup(g->id);
+	run.token_id = xstrdup0(g->id);
+	if (revoking_has_cap(r, BACKEND_REVOKES_VALUE))
+		secret_dup(&run.value, &g->value);
 	r->op = upstream_start(&t->env, t->conf, &r->look, &run,
 	    revoking_on_done, r);
 }

@@ -18,7 +18,7 @@ struct upstream {
 	struct backend_run run;
 	struct payer *payer;
 	struct backend_call *call;
-	bool pays;  /* a probe asks with the value itself */
+	bool pays;  /* a probe asks with the value itself, save the provider */
 	bool again; /* the one retry after 401 is used */
 	backend_done_fn *done;
 	void *arg;
@@ -104,9 +104,11 @@ upstream_start(const struct token_env *env, const struct conf *conf,
 	memset(run, 0, sizeof(*run));
 	u->run.conf = tc->backend;
 	u->run.recipe = &tc->recipe;
+	u->run.as_client = payer_as_client;
+	u->run.as_client_arg = env->broker;
 	u->done = done;
 	u->arg = arg;
-	u->pays = u->run.verb != BACKEND_PROBE;
+	u->pays = u->run.verb != BACKEND_PROBE || tc->backend->introspection;
 	if (u->pays)
 		upstream_pay(u);
 	else

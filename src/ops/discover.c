@@ -189,6 +189,23 @@ discover_take(const struct idp_conf *c, const char *name, char **to,
 	return 0;
 }
 
+/* Few need it, so one that cannot be used is none, and no reason to refuse the
+ * others. */
+static void
+discover_take_introspection(struct idp *idp, struct oauth_metadata *m)
+{
+	bool mtls = idp->conf->auth == IDP_AUTH_TLS;
+	struct tb_error ignored = TB_ERROR_INIT;
+
+	free(STEAL(idp->introspection_endpoint));
+	discover_take(idp->conf, "introspection_endpoint",
+	    &idp->introspection_endpoint, NULL,
+	    mtls && m->mtls_introspection_endpoint ?
+		&m->mtls_introspection_endpoint :
+		&m->introspection_endpoint,
+	    &ignored);
+}
+
 /* All endpoints or none: on an error the idp is as it was. */
 static int
 discover_take_all(struct discover *d, struct oauth_metadata *m,
@@ -228,6 +245,8 @@ discover_take_all(struct discover *d, struct oauth_metadata *m,
 		str_set(&idp->token_endpoint, t.token_endpoint);
 	if (!c->revocation_endpoint)
 		str_set(&idp->revocation_endpoint, t.revocation_endpoint);
+	if (!c->introspection_endpoint)
+		discover_take_introspection(idp, m);
 	/* public, and no secret goes there: any origin will do */
 	if (!c->jwks_uri)
 		str_set(&idp->jwks_uri, m->jwks_uri);

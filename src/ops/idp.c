@@ -16,6 +16,7 @@
 #include "base/strbuf.h"
 #include "base/tb_error.h"
 #include "base/util.h"
+#include "lib/form.h"
 #include "lib/jws.h"
 #include "ops/oauth.h"
 
@@ -49,6 +50,7 @@ idp_conf_free(struct idp_conf *c)
 	free(c->device_endpoint);
 	free(c->token_endpoint);
 	free(c->revocation_endpoint);
+	free(c->introspection_endpoint);
 	free(c->jwks_uri);
 	free(c->ca_file);
 	free(c->tls_cert_file);
@@ -141,6 +143,7 @@ idp_new(const struct idp_conf *conf, struct tb_error *err)
 	str_set(&idp->device_endpoint, conf->device_endpoint);
 	str_set(&idp->token_endpoint, conf->token_endpoint);
 	str_set(&idp->revocation_endpoint, conf->revocation_endpoint);
+	str_set(&idp->introspection_endpoint, conf->introspection_endpoint);
 	str_set(&idp->jwks_uri, conf->jwks_uri);
 	return idp;
 }
@@ -153,6 +156,7 @@ idp_free(struct idp *idp)
 	free(idp->device_endpoint);
 	free(idp->token_endpoint);
 	free(idp->revocation_endpoint);
+	free(idp->introspection_endpoint);
 	free(idp->jwks_uri);
 	free(idp->issuer);
 	jws_keys_free(idp->keys);
@@ -189,9 +193,9 @@ idp_basic(const struct idp *idp, struct http_request *req)
 	struct secret code _cleanup_(secret_clear) = SECRET_INIT;
 
 	secret_set_str(&code, idp->conf->client_id);
-	oauth_percent_encode(&code, &pair);
+	form_percent_encode(&code, &pair);
 	secret_append_str(&pair, ":");
-	oauth_percent_encode(&idp->client_secret, &part);
+	form_percent_encode(&idp->client_secret, &part);
 	secret_append(&pair, secret_reveal(&part), part.len);
 	b64_encode_secret(&pair, &code);
 	http_request_bearer(req, "Basic", &code);
@@ -210,8 +214,8 @@ idp_assert(const struct idp *idp, const struct http_request *req,
 		c->assertion_audience ? c->assertion_audience : req->url,
 		now_real_s(), &jwt, err) < 0)
 		return tb_error_wrap(err, "client assertion");
-	oauth_form_add(form, "client_assertion_type", IDP_ASSERTION_TYPE);
-	oauth_form_add_secret(form, "client_assertion", &jwt);
+	form_add(form, "client_assertion_type", IDP_ASSERTION_TYPE);
+	form_add_secret(form, "client_assertion", &jwt);
 	return 0;
 }
 
@@ -226,15 +230,15 @@ idp_authenticate(const struct idp *idp, struct http_request *req,
 		return 0;
 	case IDP_AUTH_NONE:
 	case IDP_AUTH_TLS:
-		oauth_form_add(form, "client_id", idp->conf->client_id);
+		form_add(form, "client_id", idp->conf->client_id);
 		return 0;
 	case IDP_AUTH_CLIENT_SECRET_POST:
-		oauth_form_add(form, "client_id", idp->conf->client_id);
-		oauth_form_add_secret(form, "client_secret",
+		form_add(form, "client_id", idp->conf->client_id);
+		form_add_secret(form, "client_secret",
 		    &idp->client_secret);
 		return 0;
 	case IDP_AUTH_PRIVATE_KEY_JWT:
-		oauth_form_add(form, "client_id", idp->conf->client_id);
+		form_add(form, "client_id", idp->conf->client_id);
 		return idp_assert(idp, req, form, err);
 	}
 	return 0;

@@ -48,7 +48,7 @@ struct idp_conf {
 	bool discovery;
 	/* explicit endpoints win over discovered ones; NULL: discovered */
 	char *device_endpoint, *token_endpoint, *revocation_endpoint;
-	char *jwks_uri;
+	char *introspection_endpoint, *jwks_uri;
 	char *ca_file, *tls_cert_file, *tls_key_file;
 	bool allow_insecure_loopback;
 	bool identity_unverified; /* identity = unverified */
@@ -63,7 +63,7 @@ struct idp {
 	const struct idp_conf *conf; /* borrowed */
 	/* resolved; NULL until known. Owned. */
 	char *device_endpoint, *token_endpoint, *revocation_endpoint;
-	char *jwks_uri;
+	char *introspection_endpoint, *jwks_uri;
 	/* as the provider writes it (auth0: with a slash), which is what its
 	 * tokens say; the configured one until discovery */
 	char *issuer;

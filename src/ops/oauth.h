@@ -36,19 +36,11 @@ void oauth_code_clear(struct oauth_code *c);
 
 struct oauth_metadata {
 	char *issuer, *device_endpoint, *token_endpoint, *revocation_endpoint;
-	char *jwks_uri;
+	char *introspection_endpoint, *jwks_uri;
 	char *mtls_device_endpoint, *mtls_token_endpoint;
-	char *mtls_revocation_endpoint;
+	char *mtls_revocation_endpoint, *mtls_introspection_endpoint;
 };
 void oauth_metadata_clear(struct oauth_metadata *m);
-
-/* Adds "name=value" (both percent-encoded) to an
- * application/x-www-form-urlencoded body. */
-void oauth_form_add(struct secret *form, const char *name, const char *value);
-void oauth_form_add_secret(struct secret *form, const char *name,
-    const struct secret *value);
-/* RFC 3986 unreserved characters stay, all others become %XX. */
-void oauth_percent_encode(const struct secret *in, struct secret *out);
 
 void oauth_build_device_request(const struct idp *idp, struct secret *form);
 void oauth_build_poll(const struct secret *device_code, struct secret *form);

@@ -510,6 +510,7 @@ parse_endpoints(const json_t *root, bool allow, struct oauth_metadata *m,
     struct tb_error *err)
 {
 	const json_t *mtls = json_object_get(root, "mtls_endpoint_aliases");
+	struct tb_error ignored = TB_ERROR_INIT;
 	const struct {
 		const json_t *obj;
 		const char *name;
@@ -530,6 +531,12 @@ parse_endpoints(const json_t *root, bool allow, struct oauth_metadata *m,
 		    parse_endpoint(list[i].obj, list[i].name, allow,
 			list[i].out, err) < 0)
 			return -1;
+	/* few need it: one that is no URL is none */
+	parse_endpoint(root, "introspection_endpoint", allow,
+	    &m->introspection_endpoint, &ignored);
+	if (json_is_object(mtls))
+		parse_endpoint(mtls, "introspection_endpoint", allow,
+		    &m->mtls_introspection_endpoint, &ignored);
 	return 0;
 }
 

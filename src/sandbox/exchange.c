@@ -203,6 +203,14 @@ exchange_is_refused(struct exchange *ex)
 	return fault;
 }
 
+/* One path of the provider's does many things. */
+static bool
+exchange_is_mint(const struct exchange *ex)
+{
+	return ex->route->is_mint ||
+	       strcmp(exchange_endpoint(ex), "token_exchange") == 0;
+}
+
 static void
 exchange_enter(struct exchange *ex)
 {
@@ -212,7 +220,7 @@ exchange_enter(struct exchange *ex)
 		exchange_log(ex, 0);
 		return; /* stays in the pool, without a timer */
 	}
-	fault = ex->route->is_mint ? exchange_fault(ex, "late_commit") : NULL;
+	fault = exchange_is_mint(ex) ? exchange_fault(ex, "late_commit") : NULL;
 	if (fault) {
 		ex->late_ms = (int64_t)(fault->number * 1000);
 		exchange_log(ex, 0);

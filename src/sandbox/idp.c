@@ -25,10 +25,11 @@ idp_url(const char *origin, const char *path)
 static json_t *
 idp_capabilities(void)
 {
-	return json_pack("{s:[ss], s:[], s:[s], s:[ss], s:[sss], s:[sss],"
+	return json_pack("{s:[sss], s:[], s:[s], s:[ss], s:[sss], s:[sss],"
 			 " s:[sssss], s:[sssssssss]}",
 	    "grant_types_supported",
 	    "urn:ietf:params:oauth:grant-type:device_code", "refresh_token",
+	    "urn:ietf:params:oauth:grant-type:token-exchange",
 	    "response_types_supported", "subject_types_supported", "public",
 	    "id_token_signing_alg_values_supported", "RS256", "ES256",
 	    "token_endpoint_auth_methods_supported", "none",
@@ -51,8 +52,11 @@ idp_discovery(struct world *world, struct request *request, struct reply *reply)
 		{ "jwks_uri", "/jwks" },
 		{ "userinfo_endpoint", "/userinfo" },
 		{ "revocation_endpoint", "/revoke" },
+		{ "introspection_endpoint", "/introspect" },
 	};
 	json_t *meta = idp_capabilities();
+	bool no_revocation = fault_take(&world->faults,
+	    "no_revocation_endpoint", request->method, request->path);
 	const char *origin = world->issuer;
 	const struct fault *fault;
 
@@ -68,6 +72,8 @@ idp_discovery(struct world *world, struct request *request, struct reply *reply)
 	for (size_t i = 0; i < ARRAY_SIZE(endpoints); i++)
 		json_object_set_new(meta, endpoints[i].name,
 		    idp_url(origin, endpoints[i].path));
+	if (no_revocation)
+		json_object_del(meta, "revocation_endpoint");
 	reply_json(reply, 200, meta);
 }
 
@@ -215,7 +221,8 @@ idp_revoke(struct world *world, struct request *request, struct reply *reply)
 	/* RFC 7009, 2.2: a token nobody knows is as good as a revoked one */
 	if (token && token->kind == TOKEN_REFRESH)
 		world_revoke_grant(world, token->grant, "revoked by client");
-	else if (token && token->kind == TOKEN_ACCESS)
+	else if (token && (token->kind == TOKEN_ACCESS ||
+			      token->kind == TOKEN_EXCHANGED))
 		world_revoke_token(token);
 	reply_text(reply, 200, NULL, NULL);
 }

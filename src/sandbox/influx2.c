@@ -219,6 +219,7 @@ influx2_create(
 	token = influx2_add(world, TOKEN_DATABASE,
 	    description ? description : "",
 	    json_incref(json_object_get(body, "permissions")), &value);
+	world_delay_activation(world, token, request->method, request->path);
 	reply_json(reply, 201, influx2_describe(token, value));
 }
 
@@ -228,6 +229,7 @@ influx2_list(struct world *world, struct request *request, struct reply *reply)
 	const char *org = params_get(&request->query, "org");
 	const char *org_id = params_get(&request->query, "orgID");
 	const struct token *token;
+	int64_t until;
 	json_t *list;
 
 	if (!influx2_payer(world, request, reply))
@@ -239,8 +241,10 @@ influx2_list(struct world *world, struct request *request, struct reply *reply)
 		return;
 	}
 	list = json_array();
+	until = world_list_until(world, request->method, request->path);
 	TAILQ_FOREACH (token, &world->tokens, link) {
 		if (token->account && !token->revoked_ms &&
+		    token->created_ms <= until &&
 		    strcmp(token->account, INFLUX2_SCOPE) == 0)
 			json_array_append_new(
 			    list, influx2_describe(token, NULL));

@@ -140,6 +140,7 @@ influx3_create(struct world *world, struct request *request,
 	token->created_by = payer->created_by;
 	token->permissions = admin ? json_array() :
 	    influx3_permissions(json_object_get(body, "permissions"));
+	world_delay_activation(world, token, request->method, request->path);
 	json = json_pack("{s:i, s:s, s:s, s:o, s:o}", "id", 1, "name", name,
 	    "token", value, "created_at", util_json_time(token->created_ms),
 	    "expiry", ttl_ms ? util_json_time(token->expires_ms) :
@@ -208,6 +209,7 @@ influx3_query(
 	const char *q = params_get(&request->query, "q");
 	const char *db = params_get(&request->query, "db");
 	const struct token *token;
+	int64_t until;
 	json_t *rows;
 
 	if (!influx3_authenticate(world, request, reply))
@@ -218,11 +220,13 @@ influx3_query(
 		    "system.tokens only");
 		return;
 	}
+	until = world_list_until(world, request->method, request->path);
 	rows = json_array();
 	json_array_append_new(rows, json_pack("{s:s, s:s, s:n}", "name",
 	    "_admin", "created_at", "2026-01-01T00:00:00", "expiry"));
 	TAILQ_FOREACH (token, &world->tokens, link) {
 		if (!token->account || token->revoked_ms ||
+		    token->created_ms > until ||
 		    strcmp(token->account, INFLUX3_SCOPE) != 0)
 			continue;
 		json_array_append_new(rows, json_pack("{s:s, s:o, s:o}",

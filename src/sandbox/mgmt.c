@@ -195,8 +195,6 @@ mgmt_add(struct world *world, const struct request *request,
 	const json_t *permissions = json_object_get(body, "permissions");
 	struct token *token =
 	    world_add_token(world, TOKEN_DATABASE, value, ttl_ms);
-	const struct fault *fault = fault_take(
-	    &world->faults, "activation_delay", request->method, request->path);
 
 	token->description =
 	    util_copy(json_string_value(json_object_get(body, "description")));
@@ -205,8 +203,8 @@ mgmt_add(struct world *world, const struct request *request,
 	token->account = util_copy(mgmt_account(request));
 	token->cluster = util_copy(mgmt_cluster(request));
 	token->created_by = payer->created_by;
-	if (fault)
-		token->active_ms += (int64_t)(fault->number * 1000);
+	world_delay_activation(
+	    world, token, request->method, request->path);
 	return token;
 }
 
@@ -264,10 +262,8 @@ mgmt_list_kind(struct world *world, struct request *request,
     struct reply *reply, enum token_kind kind,
     json_t *(*describe)(const struct token *))
 {
-	const struct fault *lag = fault_take(
-	    &world->faults, "list_lag", request->method, request->path);
 	int64_t before_ms =
-	    util_now_ms() - (lag ? (int64_t)(lag->number * 1000) : 0);
+	    world_list_until(world, request->method, request->path);
 	bool hide_revoked = fault_take(
 	    &world->faults, "hide_revoked", request->method, request->path);
 	const struct token *token;

@@ -129,7 +129,9 @@ params_has_duplicate(const struct params *params)
 	for (size_t i = 0; i < params->count; i++) {
 		for (size_t j = i + 1; j < params->count; j++) {
 			if (strcmp(params->list[i].name,
-				params->list[j].name) == 0)
+				params->list[j].name) == 0 &&
+			    strcmp(params->list[i].name, "audience") != 0 &&
+			    strcmp(params->list[i].name, "resource") != 0)
 				return true;
 		}
 	}

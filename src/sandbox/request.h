@@ -62,7 +62,8 @@ void params_clear(struct params *params);
 /* The first value of that name, or NULL. An empty value counts as none. */
 const char *params_get(const struct params *params, const char *name);
 
-/* Whether any name is there twice (RFC 6749, 3.1 forbids it). */
+/* Whether any name is there twice (RFC 6749, 3.1 forbids it), save those that
+ * may (RFC 8693, 2.1; RFC 8707, 2). */
 bool params_has_duplicate(const struct params *params);
 
 void request_clear(struct request *request);

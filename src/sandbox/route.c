@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sandbox/control.h"
+#include "sandbox/grafana.h"
 #include "sandbox/idp.h"
 #include "sandbox/influx2.h"
 #include "sandbox/influx3.h"
@@ -12,6 +13,7 @@
 #include "sandbox/page.h"
 #include "sandbox/probe.h"
 #include "sandbox/request.h"
+#include "sandbox/swap.h"
 #include "sandbox/token.h"
 #include "sandbox/util.h"
 #include "sandbox/world.h"
@@ -19,6 +21,7 @@
 #define DEDICATED "/api/v0/accounts/*/clusters/*/tokens"
 #define CLUSTERED "/api/v0/tokens"
 #define AUTHORIZATIONS "/api/v2/authorizations"
+#define SERVICE_ACCOUNT "/api/serviceaccounts/*/tokens"
 #define MANAGEMENT "/api/v0/management-tokens"
 
 static const struct route route_table[] = {
@@ -36,6 +39,10 @@ static const struct route route_table[] = {
 	{ "GET", "/userinfo", "userinfo", ROUTE_OAUTH, idp_userinfo, false },
 	{ "POST", "/userinfo", "userinfo", ROUTE_OAUTH, idp_userinfo, false },
 	{ "POST", "/revoke", "oauth_revoke", ROUTE_OAUTH, idp_revoke, false },
+	{ "POST", "/introspect", "introspect", ROUTE_OAUTH, swap_introspect,
+	    false },
+	{ "GET", "/audience/*", "audience", ROUTE_OAUTH, swap_audience,
+	    false },
 
 	{ "POST", CLUSTERED, "mint", ROUTE_API, mgmt_create, true },
 	{ "GET", CLUSTERED, "list", ROUTE_API, mgmt_list, false },
@@ -81,6 +88,15 @@ static const struct route route_table[] = {
 	{ "GET", "/api/v3/query_sql", "v3_list", ROUTE_API, influx3_query,
 	    false },
 	{ "GET", "/health", "v3_health", ROUTE_API, influx3_health, false },
+
+	{ "POST", SERVICE_ACCOUNT, "grafana_mint", ROUTE_API, grafana_create,
+	    true },
+	{ "GET", SERVICE_ACCOUNT, "grafana_list", ROUTE_API, grafana_list,
+	    false },
+	{ "DELETE", SERVICE_ACCOUNT "/*", "grafana_delete", ROUTE_API,
+	    grafana_delete, false },
+	{ "GET", "/api/search", "grafana_search", ROUTE_API, grafana_search,
+	    false },
 
 	{ "GET", "/health/auth", "probe", ROUTE_API, probe_health, false },
 	{ "GET", "/api/v3/query", "query", ROUTE_API, probe_query, false },
@@ -182,7 +198,7 @@ void
 route_init_counters(struct world *world)
 {
 	static const char *const more[] = { "token_device_code",
-		"token_refresh_token" };
+		"token_refresh_token", "token_exchange" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(route_table); i++) {
 		if (route_table[i].style == ROUTE_CONTROL)

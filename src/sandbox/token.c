@@ -6,10 +6,13 @@
 #include "sandbox/client.h"
 #include "sandbox/request.h"
 #include "sandbox/sign.h"
+#include "sandbox/swap.h"
 #include "sandbox/util.h"
 #include "sandbox/world.h"
 
 #define TOKEN_GRANT_DEVICE "urn:ietf:params:oauth:grant-type:device_code"
+#define TOKEN_GRANT_EXCHANGE \
+	"urn:ietf:params:oauth:grant-type:token-exchange"
 #define TOKEN_POLL_SLACK_MS 50 /* a timer may be that early */
 #define TOKEN_SLOW_DOWN_MS 5000
 #define TOKEN_ID_TTL 3600 /* seconds */
@@ -39,6 +42,8 @@ token_count_name(const struct request *request)
 		return "token_device_code";
 	if (type && strcmp(type, "refresh_token") == 0)
 		return "token_refresh_token";
+	if (type && strcmp(type, TOKEN_GRANT_EXCHANGE) == 0)
+		return "token_exchange";
 	return "token_other";
 }
 
@@ -372,7 +377,9 @@ token_endpoint(
 		token_poll(&job, client);
 	else if (strcmp(type, "refresh_token") == 0)
 		token_refresh(&job, client);
+	else if (strcmp(type, TOKEN_GRANT_EXCHANGE) == 0)
+		swap_token(world, request, reply, client);
 	else
 		reply_oauth_error(reply, 400, "unsupported_grant_type",
-		    "device_code and refresh_token are supported");
+		    "device_code, refresh_token and token-exchange are supported");
 }

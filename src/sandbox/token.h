@@ -2,7 +2,7 @@
 #pragma once
 /*
  * token - the token endpoint: device codes and refresh tokens in, access,
- * refresh and id tokens out.
+ * refresh and id tokens out; and, by swap.h, access tokens exchanged.
  *
  * A refresh token works once. Seeing one again ends its grant, as does a
  * second redemption of a device code.

@@ -340,6 +340,26 @@ world_revoke_token(struct token *token)
 		token->revoked_ms = util_now_ms();
 }
 
+void
+world_delay_activation(struct world *world, struct token *token,
+    const char *method, const char *path)
+{
+	const struct fault *fault =
+	    fault_take(&world->faults, "activation_delay", method, path);
+
+	if (fault)
+		token->active_ms += (int64_t)(fault->number * 1000);
+}
+
+int64_t
+world_list_until(struct world *world, const char *method, const char *path)
+{
+	const struct fault *fault =
+	    fault_take(&world->faults, "list_lag", method, path);
+
+	return util_now_ms() - (fault ? (int64_t)(fault->number * 1000) : 0);
+}
+
 const char *
 world_token_state(const struct token *token)
 {
@@ -366,7 +386,7 @@ const char *
 world_token_kind(const struct token *token)
 {
 	static const char *const names[] = { "access", "refresh", "database",
-		"management" };
+		"management", "exchanged" };
 
 	return names[token->kind];
 }

@@ -82,6 +82,7 @@ enum token_kind {
 	TOKEN_REFRESH,
 	TOKEN_DATABASE,
 	TOKEN_MANAGEMENT,
+	TOKEN_EXCHANGED, /* permissions: for whom */
 };
 
 struct token {
@@ -165,6 +166,13 @@ struct token *world_add_token(struct world *world, enum token_kind kind,
 struct token *world_find_token(struct world *world, const char *value);
 struct token *world_find_token_id(struct world *world, const char *id);
 void world_revoke_token(struct token *token);
+
+/* What the switches activation_delay and list_lag say of a request: a new
+ * token that is accepted later; what is newer than this is not listed yet. */
+void world_delay_activation(struct world *world, struct token *token,
+    const char *method, const char *path);
+int64_t world_list_until(
+    struct world *world, const char *method, const char *path);
 
 /* live, inactive, pending, expired, revoked, spent; the kind as a word. */
 const char *world_token_state(const struct token *token);

@@ -1207,6 +1207,143 @@ def test_fault_times_after_and_replacement(sb):
     assert ask(sb, "GET", "/jwks").status == 200
 
 
+# ------------------------------------------------------------ token exchange, introspection
+
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+TYPE = "urn:ietf:params:oauth:token-type:"
+
+
+def swap(sb, subject, *more, **form):
+    return ask(sb, "POST", "/token", [("client_id", "tokenbroker"), ("grant_type", EXCHANGE), ("subject_token", subject),
+                                      ("subject_token_type", TYPE + "access_token"), *more, *form.items()])
+
+
+def introspect(sb, token):
+    return ask(sb, "POST", "/introspect", {"client_id": "tokenbroker", "token": token}).json()
+
+
+def at_audience(sb, name, token):
+    return ask(sb, "GET", f"/audience/{name}", headers={"Authorization": f"Bearer {token}"}).status
+
+
+def test_exchange(sb):
+    subject = login(sb)["access_token"]
+    got = swap(sb, subject, ("audience", "a"), ("audience", "b"), ("resource", "c"), scope="read")
+    assert got.headers["Cache-Control"] == "no-store"
+    got = got.json()
+    token = got["access_token"]
+    assert got["issued_token_type"] == TYPE + "access_token" and got["token_type"] == "Bearer"
+    assert got["expires_in"] == 3600 and got["scope"] == "read" and "refresh_token" not in got
+    assert [at_audience(sb, name, token) for name in "abcd"] == [200, 200, 200, 401]
+    assert at_audience(sb, "a", subject) == 401 and api(sb, "GET", CLUSTERED, token).status == 401
+    assert introspect(sb, token) == {"active": True, "token_type": "Bearer", "exp": introspect(sb, token)["exp"],
+                                     "aud": ["a", "b", "c"]}
+    assert error(swap(sb, token, audience="a")) == (400, "invalid_request"), "no exchange of what was exchanged"
+    assert ask(sb, "POST", "/revoke", {"client_id": "tokenbroker", "token": token}).status == 200
+    assert introspect(sb, token) == {"active": False} and at_audience(sb, "a", token) == 401
+    assert introspect(sb, "unknown") == {"active": False}
+
+
+@pytest.mark.parametrize("form,want", [
+    ({"audience": "unknown-service"}, "invalid_target"), ({"resource": "urn:unknown"}, "invalid_target"),
+    ({"scope": "read admin"}, "invalid_scope"), ({"requested_token_type": TYPE + "refresh_token"}, "invalid_request")])
+def test_exchange_refusals(sb, form, want):
+    assert error(swap(sb, login(sb)["access_token"], **form)) == (400, want)
+
+
+def test_exchange_of_another_clients_token(sb):
+    whose = {"client": "tokenbroker-conf", "client_secret": "sandbox-secret"}
+    code = start(sb, **whose)
+    sb.approve(code["user_code"])
+    assert error(swap(sb, poll(sb, code, **whose).json()["access_token"])) == (400, "invalid_request")
+    assert error(swap(sb, "nonsense")) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("fault,value,want", [
+    ("exchange_off", None, "unsupported_grant_type"), ("exchange_not_allowed", None, "unauthorized_client"),
+    ("exchange_ttl", 7, ("expires_in", 7)), ("exchange_no_expiry", None, ("expires_in", None)),
+    ("exchange_refresh", None, ("refresh_token", "sandbox-refresh-token-of-an-exchange")),
+    ("exchange_type", None, ("issued_token_type", TYPE + "refresh_token")),
+    ("exchange_token_type", None, ("token_type", "DPoP"))])
+def test_exchange_switches(sb, fault, value, want):
+    subject = login(sb)["access_token"]
+    sb.fault(fault, value, times=1)
+    reply = swap(sb, subject, audience="a")
+    if isinstance(want, str):
+        assert error(reply) == (400, want)
+    else:
+        assert reply.json().get(want[0]) == want[1]
+    assert swap(sb, subject, audience="a").json()["expires_in"] == 3600
+
+
+def test_no_revocation_endpoint(sb):
+    sb.fault("no_revocation_endpoint", times=1)
+    assert "revocation_endpoint" not in ask(sb, "GET", "/.well-known/openid-configuration").json()
+    assert "revocation_endpoint" in ask(sb, "GET", "/.well-known/openid-configuration").json()
+
+
+# ---------------------------------------------------------------- Grafana
+
+TOKENS = "/api/serviceaccounts/2/tokens"
+
+
+def test_grafana(sb):
+    payer = login(sb)["access_token"]
+    made = api(sb, "POST", TOKENS, payer, {"name": "one", "secondsToLive": 60}).json()
+    assert set(made) == {"id", "name", "key"} and isinstance(made["id"], int) and made["key"].startswith("glsa_")
+    assert api(sb, "GET", "/api/search", made["key"]).json() == []
+    assert api(sb, "POST", TOKENS, payer, {"name": "one", "secondsToLive": 60}).status == 409
+    listed, = [t for t in api(sb, "GET", TOKENS, payer).json() if t["id"] == made["id"]]
+    assert listed["name"] == "one" and listed["hasExpired"] is False and 0 < listed["secondsUntilExpiration"] <= 60
+    assert "key" not in listed and listed["expiration"] > listed["created"]
+    assert api(sb, "DELETE", f"{TOKENS}/{made['id']}", payer).status == 200
+    assert api(sb, "DELETE", f"{TOKENS}/{made['id']}", payer).status == 404
+    assert all(t["id"] != made["id"] for t in api(sb, "GET", TOKENS, payer).json())
+    assert api(sb, "GET", "/api/search", made["key"]).json() == {"message": "Unauthorized"}
+
+
+@pytest.mark.parametrize("path,body,status", [
+    (TOKENS, {"name": "x"}, 400), (TOKENS, {"name": "x", "secondsToLive": -1}, 400),
+    (TOKENS, {"name": "x", "secondsToLive": "60"}, 400), (TOKENS, {"secondsToLive": 60}, 400),
+    (TOKENS, {"name": "x", "secondsToLive": 10**10}, 400), (TOKENS, {"name": "x" * 191, "secondsToLive": 60}, 500),
+    ("/api/serviceaccounts/x/tokens", {"name": "x", "secondsToLive": 60}, 400),
+    ("/api/serviceaccounts/3/tokens", {"name": "x", "secondsToLive": 60}, 404)])
+def test_grafana_refusals(sb, path, body, status):
+    reply = api(sb, "POST", path, login(sb)["access_token"], body)
+    assert reply.status == status and set(reply.json()) == {"message"}
+    assert api(sb, "POST", path, "nonsense", body).status == 401
+
+
+# ------------------------------------------------------- switches of every service that makes tokens
+
+MINTS = [(CLUSTERED, {"description": "d"}, "accessToken", None),
+         ("/api/v3/configure/token/named_admin", {"token_name": "d"}, "token", "/health"),
+         (TOKENS, {"name": "d", "secondsToLive": 600}, "key", "/api/search")]
+
+
+@pytest.mark.parametrize("path,body,member,works_at", MINTS)
+def test_activation_delay_is_for_all(sb, path, body, member, works_at):
+    payer = login(sb)["access_token"]
+    sb.fault("activation_delay", 600, times=1)
+    late = api(sb, "POST", path, payer, {**body, next(iter(body)): "late"}).json()[member]
+    soon = api(sb, "POST", path, payer, {**body, next(iter(body)): "soon"}).json()[member]
+    if works_at:
+        assert api(sb, "GET", works_at, late).status == 401 and api(sb, "GET", works_at, soon).status == 200
+    states = {t["description"]: t["state"] for t in sb.state()["tokens"]}
+    assert states["late"] == "pending" and states["soon"] == "live"
+
+
+@pytest.mark.parametrize("made,listed", [
+    (TOKENS, TOKENS), ("/api/v3/configure/token/named_admin", "/api/v3/query_sql?db=_internal&q=SELECT+FROM+system.tokens")])
+def test_list_lag_is_for_all(sb, made, listed):
+    payer = login(sb)["access_token"]
+    name = "token_name" if "v3" in made else "name"
+    assert api(sb, "POST", made, payer, {name: "lagging", "secondsToLive": 600}).status in (200, 201)
+    sb.fault("list_lag", 600, times=1)
+    lists = [[t["name"] for t in api(sb, "GET", listed, payer).json()] for _ in range(2)]
+    assert "lagging" not in lists[0] and "lagging" in lists[1]
+
+
 def test_every_switch_has_a_test_here():
     names = re.findall(r"^  ([a-z0-9_]+)(?:\[?=.*)?(?: |$)", run("--help").stdout.partition("Switches")[2], re.M)
     with open(__file__, encoding="utf-8") as file:

@@ -115,7 +115,7 @@ test_registry(void **state)
 {
 	static const char *const types[] = { "http", "import",
 		"influxdb-clustered", "influxdb-dedicated", "influxdb-v2",
-		"influxdb3", "oauth" };
+		"influxdb3", "oauth", "token-exchange" };
 	char all[128] = "";
 
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {

@@ -4,6 +4,7 @@
 #include "base/b64.h"
 #include "base/now.h"
 #include "jws_maker.h"
+#include "lib/form.h"
 #include "lib/jsonx.h"
 #include "lib/jws.h"
 #include "ops/oauth.h"
@@ -41,7 +42,7 @@ authenticate(struct http_request *req, struct secret *form)
 {
 	struct tb_error err = TB_ERROR_INIT;
 
-	oauth_form_add(form, "a", "b");
+	form_add(form, "a", "b");
 	idp_request(fixture.idp, FIXTURE_TOKEN, req);
 	assert_int_equal(idp_authenticate(fixture.idp, req, form, &err), 0);
 }
@@ -196,7 +197,7 @@ test_form_request(void **state)
 	struct secret form _cleanup_(secret_clear) = SECRET_INIT;
 	struct tb_error err = TB_ERROR_INIT;
 
-	oauth_form_add(&form, "a", "b");
+	form_add(&form, "a", "b");
 	assert_int_equal(idp_form_request(fixture.idp, FIXTURE_REVOKE, &form,
 			     &req, &err), 0);
 	assert_string_equal(req.url, FIXTURE_REVOKE);

@@ -5,6 +5,7 @@
  */
 #include "idp_fixture.h"
 
+#include "lib/form.h"
 #include "ops/oauth.h"
 
 #define BEARER "\"access_token\":\"at-1\",\"token_type\":\"Bearer\""
@@ -46,16 +47,16 @@ test_form_encoding(void **state)
 	struct secret form _cleanup_(secret_clear) = SECRET_INIT;
 	struct secret v _cleanup_(secret_clear) = SECRET_INIT;
 
-	oauth_form_add(&form, "a b", "x&y=z+%/~");
+	form_add(&form, "a b", "x&y=z+%/~");
 	expect_secret(&form, "a%20b=x%26y%3Dz%2B%25%2F~");
 	secret_set(&v, "\0\xff:A-._~09z ", 12);
-	oauth_form_add_secret(&form, "s", &v);
+	form_add_secret(&form, "s", &v);
 	expect_secret(&form,
 	    "a%20b=x%26y%3Dz%2B%25%2F~&s=%00%FF%3AA-._~09z%20");
 	secret_clear(&form);
 	secret_clear(&v);
-	oauth_form_add_secret(&form, "empty", &v);
-	oauth_form_add(&form, "e", "");
+	form_add_secret(&form, "empty", &v);
+	form_add(&form, "e", "");
 	expect_secret(&form, "empty=&e=");
 }
 
