@@ -10,7 +10,7 @@
 #include "base/timefmt.h"
 
 #define HOLDER_WIDTH 28
-#define TIME_WIDTH 20
+#define TIME_WIDTH 17 /* to the minute: a row fits 80 columns */
 
 void
 report_add_clean(const struct report *r, const char *text, struct strbuf *out)
@@ -50,7 +50,10 @@ add_when(const struct report *r, int64_t at, struct strbuf *out)
 {
 	char buf[PRINT_TIME_SIZE];
 
-	strbuf_addf(out, "%-*s ", TIME_WIDTH, print_time(at, r->local, buf));
+	print_time(at, r->local, buf);
+	if (at > 0)
+		strcpy(buf + TIME_WIDTH - 1, r->local ? "" : "Z");
+	strbuf_addf(out, "%-*s ", TIME_WIDTH, buf);
 }
 
 static void
@@ -67,7 +70,7 @@ add_holder(const struct report *r, const struct holder *one, int indent,
 		strbuf_addf(out, " (%" PRIu64 " not confirmed)",
 		    one->unconfirmed);
 	if (one->delivery) {
-		strbuf_adds(out, " to ");
+		strbuf_addc(out, ' ');
 		report_add_clean(r, one->delivery, out);
 	}
 	strbuf_addc(out, '\n');
@@ -113,10 +116,12 @@ report_add_text(const struct report *r, const struct held *g, int indent,
 			strbuf_adds(out, " on login ");
 			report_add_clean(r, g->login, out);
 		}
-		if (g->token_id) {
-			strbuf_adds(out, ", id ");
-			report_add_clean(r, g->token_id, out);
-		}
+		strbuf_addc(out, '\n');
+	}
+	if (g->token_id) {
+		add_spaces(out, indent + 2);
+		strbuf_adds(out, "id ");
+		report_add_clean(r, g->token_id, out);
 		strbuf_addc(out, '\n');
 	}
 	for (i = 0; i < g->n_holders; i++) {
@@ -124,7 +129,7 @@ report_add_text(const struct report *r, const struct held *g, int indent,
 			continue;
 		if (!any) {
 			add_spaces(out, indent + 2);
-			strbuf_addf(out, "%-*s%-*s %-*s TIMES\n", HOLDER_WIDTH,
+			strbuf_addf(out, "%-*s%-*s %-*s TIMES TO\n", HOLDER_WIDTH,
 			    "HOLDER", TIME_WIDTH, "FIRST", TIME_WIDTH,
 			    "LAST");
 		}
