@@ -103,21 +103,32 @@ on_failure(struct watch *w, struct watch_token *t, const struct tb_error *err)
 	end_of_patience(w, CTL_NO_DAEMON, true);
 }
 
+/* What becomes of the value, for who decides how long the one before is kept:
+ * nothing is said where the newest is always put in the place of the one
+ * before. Not so with --once, and where a canary may refuse the newest. */
+static const char *
+delivery(const struct watch_conf *conf)
+{
+	if (!conf->once && !conf->canary.n)
+		return "";
+	return conf->sink.path ? "X-Tokenbroker-Delivery: file\r\n" :
+	    "X-Tokenbroker-Delivery: other\r\n";
+}
+
 void
 watch_ask(struct watch *w, struct watch_token *t, int64_t now)
 {
 	struct tb_error err = TB_ERROR_INIT;
-	const char *to = w->conf->sink.path ? "file" : "other";
 	/* in trouble it is asked, not waited, so that its end is seen */
 	const char *wait = *t->said ? "" : "Prefer: wait=" WATCH_S "\r\n";
 
 	if (secret_is_empty(&t->value))
-		snprintf(t->fields, sizeof(t->fields),
-		    "X-Tokenbroker-Delivery: %s\r\n", to);
+		snprintf(t->fields, sizeof(t->fields), "%s",
+		    delivery(w->conf));
 	else
 		snprintf(t->fields, sizeof(t->fields), "If-None-Match: \"%"
-		    PRId64 "\"\r\n%sX-Tokenbroker-Delivery: %s\r\n",
-		    t->generation, wait, to);
+		    PRId64 "\"\r\n%s%s", t->generation, wait,
+		    delivery(w->conf));
 	t->asked_ms = now;
 	t->deadline_ms = now + ANSWER_MS;
 	t->asking = true;

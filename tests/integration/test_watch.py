@@ -7,6 +7,8 @@ The tokens are imported, so that a test decides when there is a new one, without
 import base64
 import contextlib
 import ctypes
+import datetime
+import json
 import os
 import pathlib
 import secrets
@@ -140,7 +142,18 @@ def test_file_follows_the_token(tb, shm):
         assert any(s.startswith("STATUS=one: generation ") for s in w.told())
         w.end()
     assert reads(shm / "t") == second, "without --remove-on-exit it stays"
-    assert {r["delivery"] for r in tb.audit("authorised")} == {"file"}
+
+
+def test_daemon_is_told_when_a_value_stays(tb, shm):
+    """A watch uses the newest value; a file that is written once does not change, and a canary may keep the old one."""
+    tb.rotate()
+    with Watch(tb, "one", "--write", shm / "t").await_ready() as w:
+        w.end()
+    tb.ctl("watch", "one", "--write", shm / "t", "--once", check=0)
+    tb.ctl("watch", "one", "--once", "--exec", "true", check=0)
+    with Watch(tb, "one", "--write", shm / "t", "--canary", "true").await_ready() as w:
+        w.end()
+    assert [r.get("delivery") for r in tb.audit("authorised")] == [None, "file", "other", "file"]
 
 
 def test_readers_never_see_a_part(tb, shm):
@@ -436,7 +449,42 @@ def test_keyring(tb):
     keyctl(KEYCTL_UNLINK, keyctl(KEYCTL_SEARCH, USER_KEYRING, b"keyring", ring.encode(), 0), USER_KEYRING)
 
 
+# --------------------------------------------------------------- get --format
+
+
+def test_get_formats(tb, shm):
+    """Each is what its reader reads; the daemon is asked in the same way for all."""
+    value = tb.rotate(value=ODD)
+
+    def get(*args, **kwargs):
+        return tb.ctl("get", "one", *args, check=0, **kwargs).stdout
+
+    assert get("--format", "raw") == value + "\n" and get("-fraw", "-n") == value
+    assert json.loads(get("--format", "json"))["token"] == value
+    assert get("--format", "header", "-n") == f"Authorization: Bearer {value}"
+    assert get("--format", "header", "--scheme", "Token") == f"Authorization: Token {value}\n"
+    (shm / "env").write_text(get("--format", "env", "--name", "T"))
+    shown = subprocess.run(["sh", "-c", f"set -a; . {shm}/env; exec printenv T"], capture_output=True, text=True, check=True)
+    assert shown.stdout == value + "\n"
+    aws = json.loads(get("--format", "credential_process"))
+    assert (aws["Version"], aws["AccessKeyId"], aws["SecretAccessKey"]) == (1, "one", value)
+    info = {"KUBERNETES_EXEC_INFO": json.dumps({"apiVersion": "client.authentication.k8s.io/v1beta1",
+                                                "kind": "ExecCredential", "spec": {"interactive": False}})}
+    for env, version in ((None, "v1"), (info, "v1beta1")):
+        k8s = json.loads(get("--format", "exec-credential", env=env))
+        assert k8s["apiVersion"] == f"client.authentication.k8s.io/{version}" and k8s["kind"] == "ExecCredential"
+        assert k8s["status"] == {"token": value, "expirationTimestamp": aws["Expiration"]}
+        left = datetime.datetime.fromisoformat(aws["Expiration"]) - datetime.datetime.now(datetime.timezone.utc)
+        assert 3000 < left.total_seconds() <= 3600
+    for args, text in ((["--format", "yaml"], "none of raw, json"), (["--json", "--format", "env"], "give one of them"),
+                       (["--scheme", "x"], "--scheme is for"), (["--format", "env", "--name", "1"], "no name of a variable")):
+        done = tb.ctl("get", "one", *args)
+        assert done.returncode == 2 and text in done.stderr and not done.stdout
+
+
 # ------------------------------------------------------------------- templates
+
+ODD = "odd\"x'y\\z$HOME`id`{{token}}#;%&"  # a token may hold any printable character
 
 
 def test_several_tokens_and_hangup(tb, shm):
@@ -460,8 +508,6 @@ def rendered(tb, shm, template, *sets, name="one"):
            *[x for s in sets for x in ("--set", s)], check=0)
     return shm / template
 
-
-ODD = "odd\"x'y\\z$HOME`id`{{token}}#;%&"  # a token may hold any printable character
 
 
 @pytest.mark.parametrize("value", ["apiv1_Zm9vYmFy-_==", ODD])
