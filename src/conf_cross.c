@@ -87,6 +87,14 @@ payer_of(const struct conf_build *b, const struct backend_conf *c)
 	    NULL;
 }
 
+/* It pays without being paid for: a chain ends there. */
+static bool
+is_made_by_hand(const struct token_conf *t)
+{
+	return t->backend->ops->caps(t->backend, &t->recipe) &
+	    BACKEND_NO_MINT;
+}
+
 /* A chain of payers longer than there are backends comes round again. */
 static int
 check_payer(const struct conf_build *b, const struct conf_item *item,
@@ -102,7 +110,8 @@ check_payer(const struct conf_build *b, const struct conf_item *item,
 		    "management_token: [token %s] is of kind database, which "
 		    "can make no tokens", payer->name);
 	strbuf_addf(&chain, "[backend %s]", c->name);
-	for (; payer; payer = payer_of(b, payer->backend)) {
+	for (; payer && !is_made_by_hand(payer);
+	     payer = payer_of(b, payer->backend)) {
 		if (chain.len < 160)
 			strbuf_addf(&chain, " needs [token %s] of "
 			    "[backend %s]", payer->name, payer->backend->name);

@@ -23,6 +23,7 @@ static const char *const type_names[] = {
 	[CONF_T_SIZE] = "size",
 	[CONF_T_DURATION] = "duration",
 	[CONF_T_SECONDS] = "duration",
+	[CONF_T_DISTANCES] = "list",
 	[CONF_T_TYPE] = "word",
 	[CONF_T_BACKEND] = "name",
 	[CONF_T_UNITS] = "list",

@@ -47,6 +47,7 @@ enum conf_type {
 	CONF_T_SIZE,        /* uint64_t, bytes: min to max */
 	CONF_T_DURATION,    /* int64_t, milliseconds: min to max */
 	CONF_T_SECONDS,     /* int64_t, whole seconds: min to max in ms */
+	CONF_T_DISTANCES,   /* struct token_conf: durations, or none */
 	CONF_T_TYPE,        /* const struct backend_ops * */
 	CONF_T_BACKEND,     /* const struct backend_conf *, after conf_cross */
 	CONF_T_UNITS,       /* char ** and count: globs */

@@ -323,6 +323,45 @@ add_parameter(const struct conf_option *o, void *object, char *word,
 	return 0;
 }
 
+/* ------------------------------------------------------------- distances */
+
+/* Kept from the longest to the shortest, each once. */
+static int
+add_distance(const struct conf_option *o, void *object, char *word,
+    struct tb_error *err)
+{
+	struct token_conf *t = object;
+	size_t at = 0;
+	int64_t ms;
+
+	if (!timefmt_parse_duration(word, &ms) || ms < o->min || ms > o->max)
+		return tb_error_set(err, TB_E_CONFIG, "'%.60s' is no distance: "
+		    "write durations such as 14d 3d 1d, or none", word);
+	while (at < t->n_announce && t->announce_ms[at] > ms)
+		at++;
+	if (at < t->n_announce && t->announce_ms[at] == ms)
+		return 0;
+	if (t->n_announce == ARRAY_SIZE(t->announce_ms))
+		return tb_error_set(err, TB_E_CONFIG,
+		    "no more than %zu distances", t->n_announce);
+	memmove(&t->announce_ms[at + 1], &t->announce_ms[at],
+	    (t->n_announce - at) * sizeof(t->announce_ms[0]));
+	t->announce_ms[at] = ms;
+	t->n_announce++;
+	return 0;
+}
+
+/* "none" is a list without any. */
+static int
+set_distances(const struct conf_option *o, void *object, const char *text,
+    struct tb_error *err)
+{
+	((struct token_conf *)object)->n_announce = 0;
+	if (strcmp(text, "none") == 0)
+		return 0;
+	return each_word(o, object, text, add_distance, err);
+}
+
 /* ------------------------------------------------------- whole values */
 
 /* "*" is anybody, which is the same as no condition. */
@@ -361,6 +400,8 @@ conf_list_set(const struct conf_option *o, void *object, const char *text,
 
 	if (o->type == CONF_T_USERS)
 		return set_users(o, object, text, err);
+	if (o->type == CONF_T_DISTANCES)
+		return set_distances(o, object, text, err);
 	if (o->type == CONF_T_RATE)
 		return set_rate(o, object, text, err);
 	if (o->type == CONF_T_AUDIENCE)
@@ -413,6 +454,17 @@ print_rate(struct strbuf *out, const struct acl_rule *r)
 }
 
 static void
+print_distances(struct strbuf *out, const struct token_conf *t)
+{
+	for (size_t i = 0; i < t->n_announce; i++) {
+		strbuf_adds(out, i ? " " : "");
+		conf_value_duration(out, t->announce_ms[i]);
+	}
+	if (!t->n_announce)
+		strbuf_adds(out, "none");
+}
+
+static void
 print_credentials(struct strbuf *out, const struct acl_rule *r)
 {
 	for (size_t i = 0; i < r->n_credentials; i++) {
@@ -462,6 +514,8 @@ conf_list_print(const struct conf_option *o, const void *object,
 
 	if (o->type == CONF_T_USERS)
 		print_users(&words, object);
+	else if (o->type == CONF_T_DISTANCES)
+		print_distances(&words, object);
 	else if (o->type == CONF_T_DOORS)
 		print_doors(&words, o, object);
 	else if (o->type == CONF_T_RATE)

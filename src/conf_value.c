@@ -430,6 +430,7 @@ static const struct {
 	[CONF_T_SIZE] = { set_size, print_bytes },
 	[CONF_T_DURATION] = { set_duration, print_duration },
 	[CONF_T_SECONDS] = { set_duration, print_duration },
+	[CONF_T_DISTANCES] = { conf_list_set, conf_list_print },
 	[CONF_T_TYPE] = { set_type, print_type },
 	[CONF_T_BACKEND] = { NULL, print_backend }, /* conf_cross sets it */
 	[CONF_T_UNITS] = { conf_list_set, conf_list_print },

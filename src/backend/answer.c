@@ -15,6 +15,7 @@
 #include "lib/jsonx.h"
 
 #define ANSWER_ID_MAX 256
+#define ANSWER_PREFIX_MAX 16
 #define ANSWER_YEAR_9999 INT64_C(253402300799)
 
 static bool
@@ -176,17 +177,24 @@ answer_find_list(json_t *root, const char *pointer)
 }
 
 static bool
-answer_is_dead(json_t *item, const struct answer_spec *spec, int64_t now_s)
+answer_is_revoked(json_t *item, const struct answer_spec *spec)
 {
-	int64_t expires_at = answer_time_at(item, spec->list_expires);
-
 	for (size_t i = 0; i < ANSWER_SPELLINGS; i++) {
 		if (spec->list_revoked[i] &&
 		    json_is_true(jsonx_pointer(item, spec->list_revoked[i])))
 			return true;
 	}
-	return answer_time_at(item, spec->list_revoked) > 0 ||
-	    (expires_at > 0 && expires_at <= now_s);
+	return answer_time_at(item, spec->list_revoked) > 0;
+}
+
+/* The hint at a value, cut so that it can never be one. */
+static char *
+answer_prefix_at(json_t *item, const char *pointer)
+{
+	const json_t *j = pointer ? jsonx_pointer(item, pointer) : NULL;
+
+	return json_is_string(j) && json_string_length(j) ?
+	    xstrndup(json_string_value(j), ANSWER_PREFIX_MAX) : NULL;
 }
 
 /* described_out: there is such a member, empty or null as it may be. */
@@ -210,7 +218,11 @@ answer_item(json_t *item, const struct answer_spec *spec, int64_t now_s,
 	out->id = id;
 	out->description = xstrdup(text ? text : "");
 	out->created_at = answer_time_at(item, spec->list_created);
-	out->dead = answer_is_dead(item, spec, now_s);
+	out->expires_at = answer_time_at(item, spec->list_expires);
+	out->prefix = answer_prefix_at(item, spec->list_prefix);
+	out->revoked = answer_is_revoked(item, spec);
+	out->dead = out->revoked ||
+	    (out->expires_at > 0 && out->expires_at <= now_s);
 	return 0;
 }
 

@@ -28,6 +28,7 @@ struct answer_spec {
 	/* NULL: the list is the whole reply, or the only array in it */
 	const char *list;
 	const char *list_id, *list_description;
+	const char *list_prefix; /* NULL: values are not hinted at */
 	const char *list_created[ANSWER_SPELLINGS];
 	const char *list_revoked[ANSWER_SPELLINGS];
 	const char *list_expires[ANSWER_SPELLINGS];

@@ -125,6 +125,7 @@ backend_conf_free(struct backend_conf *c)
 	free(c->list_revoked_pointer);
 	free(c->list_created_pointer);
 	free(c->list_expires_pointer);
+	free(c->list_prefix_pointer);
 	free(c->probe_url);
 	free(c->ca_file);
 	free(c->tls_cert_file);
@@ -161,6 +162,7 @@ backend_run_clear(struct backend_run *run)
 	for (size_t i = 0; i < run->n_listed; i++) {
 		free(run->listed[i].id);
 		free(run->listed[i].description);
+		free(run->listed[i].prefix);
 	}
 	free(run->listed);
 	*run = (struct backend_run){ .verb = BACKEND_MINT };

@@ -68,6 +68,7 @@ struct backend_conf {
 	char *list_pointer, *list_id_pointer, *list_description_pointer;
 	char *list_revoked_pointer, *list_created_pointer;
 	char *list_expires_pointer;
+	char *list_prefix_pointer;
 	char *probe_url;    /* database tokens: {database}; NULL: none */
 	char *ca_file, *tls_cert_file, *tls_key_file;
 	bool tls_insecure;
@@ -142,8 +143,10 @@ enum backend_probe { BACKEND_PROBE_YES, BACKEND_PROBE_NOT_YET,
 
 struct backend_listed {
 	char *id, *description;
-	int64_t created_at; /* epoch seconds, 0 = not said */
-	bool dead;          /* revoked or expired */
+	char *prefix; /* the first characters of the value; NULL: not shown */
+	int64_t created_at, expires_at; /* epoch seconds, 0 = not said */
+	bool dead;    /* revoked or expired */
+	bool revoked; /* the service says so: it will never work again */
 };
 
 /* One call in progress: inputs by the caller, then the step's own state, then

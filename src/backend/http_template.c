@@ -159,6 +159,15 @@ http_template_asks_expiry(const struct backend_conf *c)
 	    http_template_mentions(&c->mint, "lifetime_s");
 }
 
+static int
+http_template_check_revoke(const struct backend_conf *c, struct tb_error *err)
+{
+	if (c->revoke.url && !http_template_mentions(&c->revoke, "id"))
+		return tb_error_set(err, TB_E_CONFIG,
+		    "revoke_url or revoke_body must have {id}");
+	return 0;
+}
+
 /* What finding, ending and outliving a token rest on. */
 static int
 http_template_check_ties(const struct backend_conf *c, struct tb_error *err)
@@ -174,10 +183,7 @@ http_template_check_ties(const struct backend_conf *c, struct tb_error *err)
 		return tb_error_set(err, TB_E_CONFIG,
 		    "list_url is of use only if mint_body or mint_url has "
 		    "{description}");
-	if (c->revoke.url && !http_template_mentions(&c->revoke, "id"))
-		return tb_error_set(err, TB_E_CONFIG,
-		    "revoke_url or revoke_body must have {id}");
-	return 0;
+	return http_template_check_revoke(c, err);
 }
 
 static int
@@ -194,14 +200,16 @@ http_template_check_pointers(const struct backend_conf *c,
 	    check_pointer("list_revoked_pointer", c->list_revoked_pointer,
 		err) < 0 ||
 	    check_pointer("list_expires_pointer", c->list_expires_pointer,
+		err) < 0 ||
+	    check_pointer("list_prefix_pointer", c->list_prefix_pointer,
 		err) < 0)
 		return -1;
 	return check_pointer("list_created_pointer", c->list_created_pointer,
 	    err);
 }
 
-int
-http_template_check(const struct backend_conf *c, struct tb_error *err)
+static int
+http_template_check_all(const struct backend_conf *c, struct tb_error *err)
 {
 	static const enum backend_verb verbs[] = { BACKEND_MINT, BACKEND_LIST,
 		BACKEND_REVOKE, BACKEND_PROBE };
@@ -210,9 +218,25 @@ http_template_check(const struct backend_conf *c, struct tb_error *err)
 		if (http_template_check_one(c, verbs[i], err) < 0)
 			return -1;
 	}
-	if (http_template_check_ties(c, err) < 0)
-		return -1;
 	return http_template_check_pointers(c, err);
+}
+
+int
+http_template_check(const struct backend_conf *c, struct tb_error *err)
+{
+	return http_template_check_all(c, err) < 0 ? -1 :
+	    http_template_check_ties(c, err);
+}
+
+int
+http_template_check_imported(const struct backend_conf *c,
+    struct tb_error *err)
+{
+	if (c->mint.url || c->mint.method || c->mint.body)
+		return tb_error_set(err, TB_E_CONFIG, "mint_url is of use only "
+		    "with management_driver = http");
+	return http_template_check_all(c, err) < 0 ? -1 :
+	    http_template_check_revoke(c, err);
 }
 
 static int
@@ -319,6 +343,8 @@ http_template_spec(const struct backend_conf *c, struct answer_spec *s)
 		.list_id = http_template_or(c->list_id_pointer, "/id"),
 		.list_description = http_template_or(
 		    c->list_description_pointer, "/description"),
+		.list_prefix = http_template_or(c->list_prefix_pointer,
+		    "/token_prefix"),
 		.list_created = { "/createdAt", "/created_at" },
 		.list_revoked = { "/revokedAt", "/revoked_at" },
 		.list_expires = { "/expiresAt", "/expires_at" },

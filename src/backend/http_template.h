@@ -15,6 +15,9 @@ extern const struct backend_ops http_template_ops;
 
 /* For a type that hands one of its kinds over to the templates. */
 unsigned http_template_caps(const struct backend_conf *c);
+/* For values made by hand: how to look for them and to end them. */
+int http_template_check_imported(const struct backend_conf *c,
+    struct tb_error *err);
 int http_template_check(const struct backend_conf *c, struct tb_error *err);
 enum backend_next http_template_step(struct backend_run *run,
     const struct http_reply *reply, struct http_request *request,

@@ -87,13 +87,22 @@ influxdb_mgmt_can_probe(const struct backend_conf *c,
 	    influxdb_mgmt_database(r);
 }
 
+/* A value made by hand can be looked for and ended, where somebody says how:
+ * no such path is published. */
+static unsigned
+influxdb_mgmt_imported_caps(const struct backend_conf *c)
+{
+	return c->list.url || c->revoke.url ?
+	    http_template_caps(c) & ~(unsigned)BACKEND_CAN_PROBE : 0;
+}
+
 static unsigned
 influxdb_mgmt_caps(const struct backend_conf *c,
     const struct backend_recipe *r)
 {
 	if (r && r->kind == BACKEND_KIND_MANAGEMENT)
 		return influxdb_mgmt_by_http(c) ? http_template_caps(c) :
-						  BACKEND_NO_MINT;
+		    BACKEND_NO_MINT | influxdb_mgmt_imported_caps(c);
 	return BACKEND_CAN_LIST | BACKEND_CAN_REVOKE | BACKEND_NEEDS_PAYER |
 	    (influxdb_mgmt_can_probe(c, r) ? BACKEND_CAN_PROBE : 0);
 }
@@ -163,7 +172,8 @@ influxdb_mgmt_check(const struct backend_conf *c, struct tb_error *err)
 	    influxdb_mgmt_check_path(c, err) < 0 ||
 	    influxdb_mgmt_check_probe(c, err) < 0)
 		return -1;
-	return influxdb_mgmt_by_http(c) ? http_template_check(c, err) : 0;
+	return influxdb_mgmt_by_http(c) ? http_template_check(c, err) :
+	    http_template_check_imported(c, err);
 }
 
 static int
@@ -322,9 +332,10 @@ influxdb_mgmt_step(struct backend_run *run, const struct http_reply *reply,
     struct http_request *request, struct tb_error *err)
 {
 	if (run->recipe && run->recipe->kind == BACKEND_KIND_MANAGEMENT)
-		return influxdb_mgmt_by_http(run->conf) ?
-		    http_template_step(run, reply, request, err) :
-		    import_step(run, reply, request, err);
+		return run->verb == BACKEND_MINT &&
+		    !influxdb_mgmt_by_http(run->conf) ?
+		    import_step(run, reply, request, err) :
+		    http_template_step(run, reply, request, err);
 	return reply ? influxdb_mgmt_read(run, reply, err) :
 		       influxdb_mgmt_send(run, request, err);
 }

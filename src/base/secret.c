@@ -320,6 +320,14 @@ secret_is_token(const struct secret *s)
 	return s->len > 0;
 }
 
+bool
+secret_has_prefix(const struct secret *s, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return n < s->len && memcmp(s->bytes, prefix, n) == 0;
+}
+
 /* The allocator for libraries. malloc_usable_size is what there is to wipe:
  * a library may have used all of it. */
 

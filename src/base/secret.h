@@ -62,6 +62,8 @@ const char *secret_reveal(const struct secret *s);
 
 /* Token-shaped: not empty, printable ASCII without spaces. */
 bool secret_is_token(const struct secret *s);
+/* Is it longer than prefix, and begins with it? */
+bool secret_has_prefix(const struct secret *s, const char *prefix);
 
 /* An allocator that wipes on free, for libraries that take one (jansson,
  * libcurl). Ordinary heap, not locked: what a library does with it is its own.

@@ -74,7 +74,7 @@ broker_payer_login(struct broker *b, const struct backend_conf *backend)
 	while (!backend->login) {
 		t = backend->management_token ? broker_token(b,
 		    backend->management_token) : NULL;
-		if (!t)
+		if (!t || token_is_made_by_hand(t))
 			return NULL;
 		backend = token_get_conf(t)->backend;
 	}

@@ -36,9 +36,15 @@ void broker_count_mint(struct broker *b, bool ok);
 struct login *broker_payer_login(struct broker *b,
     const struct backend_conf *backend);
 
+/* Something was imported that `backend` may list. */
+void broker_look_soon(struct broker *b, const char *backend);
 /* A marked value that `backend` may go on listing is over. */
 void broker_retire(struct broker *b, const char *backend, const char *nonce,
     const char *id);
+/* What a list begun at began_ms says of imported values. True: another look, a
+ * settle_time later, should decide. */
+bool broker_judge_imported(struct broker *b, const char *backend,
+    enum backend_kind kind, const struct backend_run *run, int64_t began_ms);
 /* Every value that is known; those that the backend's list of that kind
  * should have are said so. */
 void broker_collect_known(struct broker *b, struct known *k,

@@ -85,6 +85,10 @@ token_times(struct broker *b, struct openmetrics *m)
 		if (n.renew_at)
 			ADD(n.renew_at, "token", n.name);
 	}
+	GAUGE("token_expiring", "1: it ends soon (announce_expiry), and no "
+	    "renewal comes before that.");
+	EACH_TOKEN(b, n)
+		ADD(n.ending, "token", n.name);
 	GAUGE("outage_budget_seconds", "How long provider and service may be "
 	    "away from now on before the first client is refused.");
 	EACH_TOKEN(b, n)

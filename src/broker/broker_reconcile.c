@@ -111,6 +111,15 @@ broker_retire(struct broker *b, const char *backend, const char *nonce,
 		reconcile_retire(r, nonce, id);
 }
 
+void
+broker_look_soon(struct broker *b, const char *backend)
+{
+	struct reconcile *r = find(b, backend);
+
+	if (r)
+		reconcile_soon(r);
+}
+
 /* What nothing configured claims is ours all the same. */
 static void
 collect_unclaimed(struct broker *b, struct known *k)
@@ -149,6 +158,18 @@ broker_collect_known(struct broker *b, struct known *k, const char *backend,
 			    kind);
 	}
 	collect_unclaimed(b, k);
+}
+
+bool
+broker_judge_imported(struct broker *b, const char *backend,
+    enum backend_kind kind, const struct backend_run *run, int64_t began_ms)
+{
+	bool again = false;
+
+	for (size_t i = 0; i < b->n_tokens; i++)
+		again |= token_judge_imported(b->tokens[i], backend, kind,
+		    run, began_ms);
+	return again;
 }
 
 struct reconcile *

@@ -90,7 +90,7 @@ broker_status_line(struct broker *b)
 {
 	struct strbuf line _cleanup_(strbuf_clear) = STRBUF_INIT;
 	struct tb_error err = TB_ERROR_INIT;
-	size_t ready = 0, human = 0, unsettled = 0, orphans = 0;
+	size_t ready = 0, human = 0, unsettled = 0, orphans = 0, ending = 0;
 	struct token_numbers t;
 	struct login_numbers l;
 	struct store_stats s;
@@ -99,6 +99,7 @@ broker_status_line(struct broker *b)
 		token_get_numbers(b->tokens[i], &t);
 		ready += t.expires_at != 0;
 		unsettled += t.unsettled;
+		ending += t.ending;
 	}
 	for (size_t i = 0; i < b->n_logins; i++) {
 		login_get_numbers(b->logins[i], &l);
@@ -113,6 +114,8 @@ broker_status_line(struct broker *b)
 	strbuf_addf(&line, "%zu of %zu tokens ready", ready, b->n_tokens);
 	if (writer_health(b->writer, &err) < 0)
 		strbuf_adds(&line, "; the disk FAILS");
+	add_plural(&line, ending, "token ends soon, without a new one",
+	    "tokens end soon, without new ones");
 	add_plural(&line, human, "login needs a human",
 	    "logins need a human");
 	add_plural(&line, s.quarantined, "record in quarantine",

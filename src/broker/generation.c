@@ -157,6 +157,8 @@ generation_encode(const struct generation *g, struct secret *out)
 		json_object_set_new(o, "endless", json_true());
 	if (g->disabled_at)
 		status_int(o, "disabled_at", g->disabled_at);
+	if (g->announced_s)
+		status_int(o, "announced", g->announced_s);
 	status_int(o, "minted_at", g->minted_at);
 	status_int(o, "expires_at", g->expires_at);
 	jsonx_dump(o, out);
@@ -195,6 +197,7 @@ decode_members(const json_t *o, struct generation *g, struct secret *value,
 	    jsonx_opt_bool(o, "imported", &g->imported, err) < 0 ||
 	    jsonx_opt_bool(o, "endless", &g->endless, err) < 0 ||
 	    jsonx_opt_int(o, "disabled_at", &g->disabled_at, err) < 0 ||
+	    jsonx_opt_int(o, "announced", &g->announced_s, err) < 0 ||
 	    jsonx_opt_copy(o, "id", &g->id, err) < 0 ||
 	    jsonx_opt_copy(o, "nonce", &g->nonce, err) < 0 ||
 	    jsonx_opt_copy(o, "backend", &g->backend, err) < 0 ||

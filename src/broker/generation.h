@@ -36,6 +36,7 @@ struct generation {
 	bool endless; /* its service does not end it: we do, and forget it then */
 	int64_t disabled_at; /* epoch seconds, 0: it still works there */
 	int64_t minted_at, expires_at; /* epoch seconds */
+	int64_t announced_s; /* its end was told so long before it, 0: not */
 
 	/* not kept over a restart */
 	int64_t until_boot_ms; /* expires_at by the clock that nobody sets, as

@@ -25,6 +25,7 @@
 
 /* The first look comes soon after a start, and not of all hosts at once. */
 #define FIRST_MS 60000
+#define SOON_MS 1000
 #define FAILED_MS 30000
 #define FAILED_CAP_MS (60 * 60 * 1000)
 /* So many revocations in one look. */
@@ -213,6 +214,13 @@ reconcile_payer_changed(struct reconcile *r)
 		backoff_reset(&r->backoff);
 		reconcile_activate(r);
 	}
+}
+
+void
+reconcile_soon(struct reconcile *r)
+{
+	if (!r->rests && !r->op && r->bc->reconcile_interval_ms > 0)
+		loop_timer_set(&r->timer, SOON_MS);
 }
 
 /* The present look is over. */

@@ -42,6 +42,9 @@ void reconcile_activate(struct reconcile *r);
 /* Who pays may be there again, or the state is adopted. */
 void reconcile_payer_changed(struct reconcile *r);
 
+/* A value came from outside: it is looked for soon. */
+void reconcile_soon(struct reconcile *r);
+
 const char *reconcile_name(const struct reconcile *r); /* of the backend */
 bool reconcile_rests(const struct reconcile *r);
 

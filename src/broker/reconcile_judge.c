@@ -91,15 +91,14 @@ known_take(struct known *k, struct known_value *v, const char *id)
 	return fits;
 }
 
-/* Its description may have been edited there: then its id still tells. */
-static bool
-list_has_id(const struct backend_run *run, const char *id)
+static const struct backend_listed *
+list_find_id(const struct backend_run *run, const char *id)
 {
 	for (size_t i = 0; id && i < run->n_listed; i++) {
-		if (!run->listed[i].dead && streq(run->listed[i].id, id))
-			return true;
+		if (streq(run->listed[i].id, id))
+			return &run->listed[i];
 	}
-	return false;
+	return NULL;
 }
 
 /* One mint that made two values: the other one is an orphan, but only where
@@ -161,10 +160,18 @@ reconcile_judge_missing(struct reconcile *r, struct known *k,
 {
 	for (size_t i = 0; i < k->n; i++) {
 		struct known_value *v = &k->v[i];
+		const struct backend_listed *item;
 
 		if (!v->token)
 			continue;
-		v->listed |= list_has_id(run, v->id);
+		/* its description may have been edited there: then its id
+		 * still tells */
+		item = list_find_id(run, v->id);
+		v->listed |= item && !item->dead;
+		if (item && item->revoked && !v->listed) {
+			token_was_revoked(v->token, v->generation);
+			continue;
+		}
 		if (token_was_listed(v->token, v->generation, v->listed,
 		    r->began_ms))
 			r->suspects = true;
@@ -184,5 +191,8 @@ reconcile_judge_list(struct reconcile *r, const struct backend_run *run)
 			reconcile_judge(r, &k, &run->listed[i], twins);
 	}
 	reconcile_judge_missing(r, &k, run);
+	if (broker_judge_imported(r->env.broker, r->name, r->look.recipe.kind,
+		run, r->began_ms))
+		r->suspects = true;
 	known_clear(&k);
 }

@@ -375,6 +375,7 @@ token_make_plan(struct token *t)
 		if (in > 0 || token_renewal_is_due(t))
 			next = MIN2(next, MAX2(in, 0));
 	}
+	next = MIN2(next, token_announce_in_s(t));
 	if (next == INT64_MAX)
 		loop_timer_stop(&t->plan);
 	else
@@ -407,6 +408,7 @@ token_on_plan(void *arg)
 
 	token_retire_expired(t);
 	token_choose_current(t);
+	token_announce(t);
 	if (token_renewal_is_due(t))
 		token_mint_now(t);
 	else if (t->current && !t->used &&
@@ -513,6 +515,6 @@ token_login_changed(struct token *t, struct login *l)
 		}
 		if (token_renewal_is_due(t) || token_is_wanted(t))
 			token_mint_now(t);
-		token_make_plan(t);
 	}
+	token_make_plan(t); /* a lost login ends what it paid: to be told */
 }

@@ -50,6 +50,8 @@ void token_activate(struct token *t);
 
 const struct token_conf *token_get_conf(const struct token *t);
 const char *token_name(const struct token *t);
+/* Values come by import only: no login and no other token pays for them. */
+bool token_is_made_by_hand(const struct token *t);
 
 /* What a min_valid may be: renewal begins that long before the end. */
 int64_t token_max_min_valid(const struct token *t);
@@ -99,6 +101,12 @@ void token_collect_known(struct token *t, struct known *k, const char *backend,
  * later, should decide. */
 bool token_was_listed(struct token *t, uint64_t generation, bool listed,
     int64_t began_ms);
+/* Listed as revoked: it is not released again. */
+void token_was_revoked(struct token *t, uint64_t generation);
+/* The same for what was imported, which bears no mark: by its id, or by the
+ * beginning of its value where the list shows that. True: as above. */
+bool token_judge_imported(struct token *t, const char *backend,
+    enum backend_kind kind, const struct backend_run *run, int64_t began_ms);
 unsigned token_count_missing(const struct token *t);
 
 /* What becomes of mints and revocations. */
@@ -116,6 +124,7 @@ struct token_numbers {
 	unsigned settling, unsettled, missing;
 	unsigned superseded;
 	size_t holders; /* of the value that is released */
+	bool ending; /* soon, and nothing newer comes */
 };
 void token_get_numbers(const struct token *t, struct token_numbers *out);
 int64_t token_outage_budget_s(const struct token *t);

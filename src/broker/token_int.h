@@ -127,6 +127,19 @@ int64_t token_renew_at(const struct token *t, const struct generation *g);
 int64_t token_renews_at(const struct token *t);
 int64_t token_renew_in_s(const struct token *t, const struct generation *g);
 
+/* token_expiry.c */
+/* Why nothing newer comes before the end of what is released, as far as can be
+ * said now; NULL: it will come. */
+const char *token_why_ending(const struct token *t);
+/* The command that helps, owned; NULL: none does. */
+char *token_ending_advice(const struct token *t);
+/* Seconds until the next telling; INT64_MAX: there is none to come. */
+int64_t token_announce_in_s(const struct token *t);
+/* Tells what is due. */
+void token_announce(struct token *t);
+bool token_is_ending_soon(const struct token *t);
+void token_add_ending(const struct token *t, json_t *o);
+
 /* token_wait.c */
 void token_answer_soon(struct token *t);
 void token_waiters_init(struct token *t);

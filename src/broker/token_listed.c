@@ -16,6 +16,10 @@
 #include "conf.h"
 #include "state/audit.h"
 
+/* Shorter, it would fit too many: all begin alike, and a few more characters
+ * are shown. */
+#define LISTED_PREFIX_MIN 8
+
 /* Whether the list of that kind of tokens should have it. */
 static bool
 should_be_listed(const struct token *t, const struct generation *g,
@@ -82,6 +86,146 @@ token_was_listed(struct token *t, uint64_t number, bool listed,
 		return true;
 	token_tell_missing(t, g);
 	return false;
+}
+
+/* ---------------------------------------------------- listed as revoked */
+
+/* A list may lag behind a mint, but no service takes a revocation back: what
+ * it calls revoked works for nobody, and is not handed out for it to fail. */
+static void
+token_end_revoked(struct token *t, struct generation *g)
+{
+	log_warn("token", "%s: '%s' lists generation %" PRIu64 " as revoked: "
+	    "somebody did that there; it is not released any more",
+	    t->tc->name, g->backend, g->number);
+	g->missing_ms = 0;
+	g->missing_since = g->rejected_at = now_real_s();
+	g->state = GENERATION_REJECTED;
+	token_save_generation(t, g, NULL, NULL, NULL);
+	token_audit_generation(t, g, AUDIT_REJECTED, "revoked upstream");
+	token_choose_current(t);
+	if (t->current)
+		return;
+	if (token_is_made_by_hand(t)) {
+		tb_error_set(&t->last_error, TB_E_LOGIN, "it was revoked at "
+		    "'%s'; run: tokenbrokerctl import %s", g->backend,
+		    t->tc->name);
+		t->last_error_at = g->rejected_at;
+	} else {
+		token_mint_now(t);
+	}
+}
+
+void
+token_was_revoked(struct token *t, uint64_t number)
+{
+	struct generation *g = token_find(t, number);
+
+	if (g && g->state == GENERATION_READY)
+		token_end_revoked(t, g);
+}
+
+/* -------------------------------------------------------------- imported */
+
+/* It says enough to tell values apart, and is the beginning of this one. */
+static bool
+is_prefix(const struct backend_listed *item, const struct generation *g)
+{
+	return item->prefix && strlen(item->prefix) >= LISTED_PREFIX_MIN &&
+	    secret_has_prefix(&g->value, item->prefix);
+}
+
+/* By its id; without one by the only prefix that fits, alive before dead.
+ * NULL: it is not there, or that cannot be told (*unclear). */
+static const struct backend_listed *
+find_imported(const struct generation *g, const struct backend_run *run,
+    bool *unclear)
+{
+	const struct backend_listed *found = NULL;
+	bool shown = false;
+
+	*unclear = false;
+	for (size_t i = 0; i < run->n_listed; i++) {
+		const struct backend_listed *item = &run->listed[i];
+
+		if (g->id) {
+			if (streq(item->id, g->id))
+				return item;
+			continue;
+		}
+		shown |= item->prefix != NULL;
+		if (!is_prefix(item, g) || (found && item->dead))
+			continue;
+		*unclear = found && !found->dead;
+		found = item;
+	}
+	if (!g->id && run->n_listed > 0 && !shown)
+		*unclear = true;
+	return *unclear ? NULL : found;
+}
+
+/* What is known there and was not said at the import: its id, by which it can
+ * be revoked, and an earlier end. */
+static void
+learn_from(struct token *t, struct generation *g,
+    const struct backend_listed *item)
+{
+	bool ends_earlier = item->expires_at > 0 &&
+	    item->expires_at < g->expires_at;
+
+	if (g->id && !ends_earlier)
+		return;
+	if (!g->id)
+		g->id = xstrdup(item->id);
+	if (ends_earlier) {
+		log_warn("token", "%s: '%s' says that the imported generation "
+		    "%" PRIu64 " ends earlier than was said at its import; "
+		    "that is believed", t->tc->name, g->backend, g->number);
+		g->expires_at = item->expires_at;
+		generation_start_clock(g);
+		t->serial = broker_serial(t->env.broker);
+	}
+	token_audit_generation(t, g, AUDIT_IMPORTED, "found upstream");
+	token_save_generation(t, g, NULL, NULL, NULL);
+	token_make_plan(t);
+}
+
+static bool
+judge_one(struct token *t, struct generation *g,
+    const struct backend_run *run, int64_t began_ms)
+{
+	const struct backend_listed *item;
+	bool unclear;
+
+	if (began_ms < g->born_ms)
+		return true; /* imported since: the next look sees it */
+	item = find_imported(g, run, &unclear);
+	if (unclear)
+		return false;
+	if (item && item->revoked) {
+		token_end_revoked(t, g);
+		return false;
+	}
+	if (item)
+		learn_from(t, g, item);
+	return token_was_listed(t, g->number, item != NULL, began_ms);
+}
+
+bool
+token_judge_imported(struct token *t, const char *backend,
+    enum backend_kind kind, const struct backend_run *run, int64_t began_ms)
+{
+	struct generation *g, *next;
+	bool again = false;
+
+	for (g = TAILQ_FIRST(&t->gens); g; g = next) {
+		next = TAILQ_NEXT(g, link);
+		if (g->imported && g->state == GENERATION_READY &&
+		    !t->parked && streq(g->backend, backend) &&
+		    generation_is_kind(g, kind))
+			again |= judge_one(t, g, run, began_ms);
+	}
+	return again;
 }
 
 unsigned

@@ -54,6 +54,7 @@ token_get_numbers(const struct token *t, struct token_numbers *out)
 		.superseded = token_count_superseded(t),
 		.holders = t->current ? holders_count(&t->held.all,
 		    t->current->number) : 0,
+		.ending = token_is_ending_soon(t),
 	};
 	if (t->current && !t->withheld) {
 		out->expires_at = t->current->expires_at;

@@ -238,6 +238,8 @@ token_on_saved(void *arg, const struct tb_error *err)
 	    g->backend, g->id ? ", id " : "", g->id ? g->id : "");
 	if (token_revoke_late(t, g, NULL))
 		return;
+	if (g->imported)
+		broker_look_soon(t->env.broker, g->backend);
 	if (g->state == GENERATION_READY)
 		token_choose_current(t);
 	else
@@ -289,6 +291,7 @@ token_import(struct token *t, struct secret *value, const char *id,
 	g->expires_at = expires_at;
 	generation_start_clock(g);
 	g->imported = true;
+	g->born_ms = now_boot_ms();
 	g->state = GENERATION_READY; /* a human vouches for it */
 	t->fresh = g;
 	token_save_fresh(t);

@@ -139,6 +139,7 @@ token_status(const struct token *t, bool inventory)
 		status_time(o, "expires_at", t->current->expires_at);
 		status_time(o, "renew_at", token_renews_at(t));
 	}
+	token_add_ending(t, o);
 	status_int(o, "outage_budget_seconds", token_outage_budget_s(t));
 	json_object_set_new(o, "generations",
 	    token_status_generations(t, inventory));

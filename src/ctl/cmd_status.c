@@ -283,6 +283,23 @@ add_revoking(struct screen *s, const char *name, const struct json_t *o)
 	}
 }
 
+/* Its end is near, and no renewal comes before it. */
+static void
+add_ending(struct screen *s, const char *name, const struct json_t *o)
+{
+	const char *why = jval_str(o, "expiring");
+	const char *advice = jval_str(o, "expiring_advice");
+	int64_t left = jval_time(o, "expires_at") - s->now;
+	char when[PHRASE_SIZE];
+
+	if (why)
+		add_wrong(s, left < 86400 ? TERM_RED : TERM_YELLOW, "token "
+		    "%s ends %s, and nothing newer comes: %s%s%s%s", name,
+		    phrase_when(left, when, sizeof(when)), why,
+		    advice ? "; run '" : "", advice ? advice : "",
+		    advice ? "'" : "");
+}
+
 static void
 add_token(struct screen *s, struct table *t, const struct json_t *o)
 {
@@ -305,6 +322,7 @@ add_token(struct screen *s, struct table *t, const struct json_t *o)
 	    phrase_left(renew - s->now, buf, sizeof(buf)));
 	table_cell(t, 5, TERM_PLAIN, jval_str(o, "backend"));
 	add_last_error(s, "token", name, o);
+	add_ending(s, name, o);
 	add_unsettled(s, name, o);
 	add_revoking(s, name, o);
 }

@@ -191,6 +191,11 @@ judge_token(struct doctor *d, const struct json_t *o, int64_t now)
 	else
 		doctor_add(d, FINDING_OK, area_tokens, NULL, "token %s: "
 		    "nobody has asked for it yet", name);
+	if (jval_str(o, "expiring"))
+		doctor_add(d, FINDING_WARN, area_tokens, jval_str(o,
+		    "expiring_advice"), "token %s ends %s, and nothing newer "
+		    "comes: %s", name, phrase_when(expires - now, when,
+		    sizeof(when)), jval_str(o, "expiring"));
 	if (jval_size(jval_list(jval_get(o, "unsettled"), "unsettled")))
 		doctor_add(d, FINDING_WARN, area_tokens, "tokenbrokerctl "
 		    "status says until when", "token %s: the outcome of a "

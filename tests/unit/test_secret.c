@@ -235,6 +235,19 @@ test_is_token(void **state)
 	}
 }
 
+static void
+test_has_prefix(void **state)
+{
+	struct secret s = SECRET_INIT;
+
+	secret_set_str(&s, "M.V1.abc");
+	assert_true(secret_has_prefix(&s, "M.V1."));
+	assert_false(secret_has_prefix(&s, "M.V2."));
+	assert_false(secret_has_prefix(&s, "M.V1.abc"));
+	assert_false(secret_has_prefix(&s, "M.V1.abcd"));
+	secret_clear(&s);
+}
+
 /* Many at once, of all sizes: no two share memory, freed ones come back. */
 static void
 test_many(void **state)
@@ -388,6 +401,7 @@ main(void)
 		cmocka_unit_test(test_cleared_is_wiped),
 		cmocka_unit_test(test_grown_out_of_is_wiped),
 		cmocka_unit_test(test_grow_large),
+		cmocka_unit_test(test_has_prefix),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_init_locks),
 		cmocka_unit_test(test_fork_sees_zeroes),
