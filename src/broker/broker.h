@@ -72,6 +72,7 @@ struct broker_view {
 	const char *token_id;    /* upstream id, "" when there is none */
 	const char *fingerprint; /* keyed */
 	const char *backend, *login, *human; /* login, human may be NULL */
+	int64_t minted_at;       /* epoch seconds */
 	int64_t expires_at;      /* epoch seconds, by the clock that clients
 	                          * have now: one that was set moves it */
 	struct broker_releases *releases; /* the token's, to be counted up */

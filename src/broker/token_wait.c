@@ -27,6 +27,7 @@ token_fill_view(struct token *t, struct broker_view *view)
 	view->backend = g->backend;
 	view->login = g->login;
 	view->human = g->human;
+	view->minted_at = g->minted_at;
 	view->expires_at = g->expires_at;
 	view->releases = &t->releases;
 	view->serial = t->serial;

@@ -15,6 +15,7 @@
 #include "serve/self.h"
 #include "serve/serve_int.h"
 #include "serve/session.h"
+#include "serve/vault.h"
 #include "state/audit.h"
 
 #define WATCH_MAX_S 3600
@@ -92,7 +93,7 @@ api_get_token(struct session *s, const struct request *rq)
 		.token = rq->name,
 		.wait_s = route_wait_s(rq, WATCH_MAX_S),
 		.known = known_generation(rq),
-		.as_text = wants_text(rq),
+		.form = wants_text(rq) ? RENDER_TEXT : RENDER_JSON,
 		.delivery = delivery(rq),
 	};
 
@@ -121,8 +122,8 @@ list_token(void *arg, const char *name)
 		json_array_append_new(list->names, json_string(name));
 }
 
-static json_t *
-allowed_tokens(struct session *s)
+json_t *
+api_allowed_tokens(struct session *s)
 {
 	struct api_list list = { .session = s, .names = json_array() };
 
@@ -135,7 +136,7 @@ api_list_tokens(struct session *s, const struct request *rq)
 {
 	json_t *o = json_object();
 
-	json_object_set_new(o, "tokens", allowed_tokens(s));
+	json_object_set_new(o, "tokens", api_allowed_tokens(s));
 	session_reply_json(s, 200, o);
 }
 
@@ -214,7 +215,7 @@ api_self(struct session *s, const struct request *rq)
 	json_t *o = json_object();
 
 	json_object_set_new(o, "principal", self_describe(session_who(s)));
-	json_object_set_new(o, "tokens", allowed_tokens(s));
+	json_object_set_new(o, "tokens", api_allowed_tokens(s));
 	session_reply_json(s, 200, o);
 }
 
@@ -243,4 +244,6 @@ const struct door api_door = {
 	.mode = 0666,
 	.routes = api_routes,
 	.n_routes = ARRAY_SIZE(api_routes),
+	.vault_routes = vault_routes,
+	.n_vault_routes = &vault_n_routes,
 };

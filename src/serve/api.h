@@ -4,6 +4,13 @@
  * api - the door for local automation: which tokens may I have, give me one,
  * this one was refused, who am I.
  */
+#include <jansson.h>
+
 #include "serve/route.h"
 
+struct session;
+
 extern const struct door api_door;
+
+/* The names of the tokens that the asker may have; owned by the caller. */
+json_t *api_allowed_tokens(struct session *s);

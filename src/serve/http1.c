@@ -24,6 +24,7 @@ static const char *const method_names[HTTP1_N_METHODS] = {
 	[HTTP1_PATCH] = "PATCH",
 	[HTTP1_DELETE] = "DELETE",
 	[HTTP1_OPTIONS] = "OPTIONS",
+	[HTTP1_LIST] = "LIST",
 };
 
 void

@@ -27,6 +27,7 @@ enum http1_method {
 	HTTP1_PATCH,
 	HTTP1_DELETE,
 	HTTP1_OPTIONS,
+	HTTP1_LIST, /* of Vault's clients */
 	HTTP1_N_METHODS,
 };
 

@@ -163,6 +163,7 @@ refuse(struct listener *l, int fd, const char *detail)
 	strbuf_add(&text, line, http1_status_line(line, problem_status(&p), 1,
 	    false));
 	problem_render(&p, session_set_request_id(l->serve->sessions, id),
+	    PROBLEM_NATIVE,
 	    &text);
 	(void)!recv(fd, sink, sizeof(sink), MSG_DONTWAIT);
 	(void)!send(fd, text.s, text.len, MSG_NOSIGNAL | MSG_DONTWAIT);

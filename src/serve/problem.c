@@ -153,16 +153,41 @@ problem_body(const struct problem *p, const char *request_id,
 	strbuf_adds(out, "}\n");
 }
 
+/* {"errors":[...]} is all that Vault's clients know; what a program here may
+ * want besides stands next to it. */
+static void
+vault_body(const struct problem *p, const char *request_id,
+    struct strbuf *out)
+{
+	struct strbuf text _cleanup_(strbuf_clear) = STRBUF_INIT;
+
+	strbuf_addf(&text, "%s: %s", problems[p->code].name,
+	    problems[p->code].title);
+	if (p->detail)
+		strbuf_addf(&text, " (%s)", p->detail);
+	strbuf_adds(out, "{\"errors\":[");
+	strbuf_add_json(out, text.s);
+	strbuf_adds(out, "]");
+	add_member(out, "code", problems[p->code].name);
+	add_member(out, "login", p->login);
+	add_member(out, "request_id", request_id);
+	strbuf_adds(out, "}\n");
+}
+
 void
 problem_render(const struct problem *p, const char *request_id,
-    struct strbuf *out)
+    enum problem_form form, struct strbuf *out)
 {
 	struct strbuf body _cleanup_(strbuf_clear) = STRBUF_INIT;
 	int64_t retry = retry_after_s(p);
 
-	problem_body(p, request_id, &body);
-	strbuf_adds(out, "Content-Type: application/problem+json\r\n"
-	    "Cache-Control: no-store\r\n");
+	if (form == PROBLEM_VAULT)
+		vault_body(p, request_id, &body);
+	else
+		problem_body(p, request_id, &body);
+	strbuf_addf(out, "Content-Type: application/%sjson\r\n"
+	    "Cache-Control: no-store\r\n",
+	    form == PROBLEM_VAULT ? "" : "problem+");
 	if (retry)
 		strbuf_addf(out, "Retry-After: %" PRId64 "\r\n", retry);
 	if (p->allow)

@@ -62,6 +62,11 @@ struct problem problem_from_error(const struct tb_error *err,
 /* The JSON object alone. */
 void problem_body(const struct problem *p, const char *request_id,
     struct strbuf *out);
+enum problem_form {
+	PROBLEM_NATIVE, /* RFC 9457 */
+	PROBLEM_VAULT,  /* a list of texts, as Vault's clients expect it */
+};
+
 /* The answer behind its status line: fields, empty line, body. */
 void problem_render(const struct problem *p, const char *request_id,
-    struct strbuf *out);
+    enum problem_form form, struct strbuf *out);

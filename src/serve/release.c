@@ -41,7 +41,8 @@ struct release {
 	uint64_t known;
 	int64_t ends_ms;              /* of its patience, 0: it has none */
 	const char *delivery;         /* static, or NULL */
-	bool as_text, watches;
+	enum render_form form;
+	bool watches;
 	char token[];
 };
 
@@ -77,7 +78,7 @@ release_new(struct session *s, const struct release_ask *ask)
 
 	memcpy(r->token, ask->token, n);
 	r->known = ask->known;
-	r->as_text = ask->as_text;
+	r->form = ask->form;
 	r->delivery = ask->delivery;
 	r->serve = session_serve(s);
 	loop_timer_init(&r->timer, r->serve->loop, release_on_timer, r);
@@ -238,8 +239,8 @@ note_outcome(struct serve *serve, struct audit_rec *rec)
 
 /* rec is that of the authorisation. */
 static void
-send_value(struct session *s, const struct broker_view *view, bool as_text,
-    struct audit_rec *rec)
+send_value(struct session *s, const struct broker_view *view,
+    enum render_form form, struct audit_rec *rec)
 {
 	struct serve *serve = session_serve(s);
 	struct render_how how = {
@@ -258,10 +259,7 @@ send_value(struct session *s, const struct broker_view *view, bool as_text,
 		session_close(s);
 		return;
 	}
-	if (as_text)
-		render_text(serve->render, view, &how, &reply);
-	else
-		render_json(serve->render, view, &how, &reply);
+	render_value(serve->render, view, form, &how, &reply);
 	switch (session_send(s, reply.iov, reply.n_iov)) {
 	case SESSION_SENT:
 		rec->event = AUDIT_SENT;
@@ -291,7 +289,7 @@ authorise(struct session *s, struct release *r, const struct release_ask *ask,
 	struct serve *serve = session_serve(s);
 	struct problem over = { .code = PROBLEM_RATE,
 		.detail = "the rule that allows you this token has a rate" };
-	bool as_text = r ? r->as_text : ask->as_text;
+	enum render_form form = r ? r->form : ask->form;
 	const struct principal *who = session_who(s);
 	struct audit_rec rec;
 	char id[17];
@@ -318,7 +316,7 @@ authorise(struct session *s, struct release *r, const struct release_ask *ask,
 		audit_before(serve->audit, &rec, NULL, NULL);
 		if (r)
 			release_end(r);
-		send_value(s, view, as_text, &rec);
+		send_value(s, view, form, &rec);
 		return;
 	}
 	if (audit_is_behind(serve->audit)) {
@@ -349,7 +347,8 @@ release_on_recorded(void *arg, const struct tb_error *err)
 	struct audit_rec rec;
 	const char *why = NULL;
 	const char *delivery = r->delivery;
-	bool as_text = r->as_text, newer = false;
+	enum render_form form = r->form;
+	bool newer = false;
 	char id[17];
 
 	r->item = NULL;
@@ -385,7 +384,7 @@ release_on_recorded(void *arg, const struct tb_error *err)
 		release_end(r);
 		rec = record_of(s, session_request_id(s, id), &v, &view,
 		    delivery);
-		send_value(s, &view, as_text, &rec);
+		send_value(s, &view, form, &rec);
 	}
 }
 

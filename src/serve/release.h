@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "serve/render.h"
+
 struct session;
 
 struct release_ask {
@@ -19,7 +21,7 @@ struct release_ask {
 	int64_t patience_ms;
 	uint64_t known;      /* generation that it has, 0: none */
 	const char *delivery; /* for the record: a static word or NULL */
-	bool as_text;        /* the bare value instead of JSON */
+	enum render_form form;
 };
 
 /* Answers, now or later. */

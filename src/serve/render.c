@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * render - see the header. One kept text per token, replaced when the serial
- * of the broker's view changes.
+ * render - see the header. One kept text per token and form, replaced when the
+ * serial of the broker's view changes.
  *
  *	HTTP/1.1 200 OK
  *	Content-Type ... {"token":"...",...,"expires_in":
@@ -28,14 +28,18 @@
 #define SECONDS_WIDTH 10
 #define PATCH_LEN (SECONDS_WIDTH + 15 + RENDER_REQUEST_ID + 3)
 
-struct kept {
-	struct kept *next;
-	char *token;
+struct kept_text {
 	uint64_t serial;
 	int64_t expires_at; /* a clock that was set changes it */
 	struct secret text;
 	size_t body_at; /* behind the status line */
-	char *patch;    /* the last PATCH_LEN bytes of text */
+	char *patch;    /* where the seconds and the request id go */
+};
+
+struct kept {
+	struct kept *next;
+	char *token;
+	struct kept_text texts[RENDER_N_KEPT];
 };
 
 struct render {
@@ -61,7 +65,10 @@ bucket_of(const char *token)
 static void
 kept_free(struct kept *k)
 {
-	secret_clear(&k->text);
+	size_t i;
+
+	for (i = 0; i < RENDER_N_KEPT; i++)
+		secret_clear(&k->texts[i].text);
 	free(k->token);
 	free(k);
 }
@@ -136,29 +143,77 @@ add_value(struct secret *out, const struct secret *value)
 	}
 }
 
+/* The members that all forms have in common, behind the value. */
 static void
-kept_make(struct kept *k, const struct broker_view *view)
+add_members(struct strbuf *out, const struct broker_view *view,
+    const char *expires_at)
+{
+	strbuf_addf(out, "\",\"token_type\":\"Bearer\",\"expires_at\":\"%s\","
+	    "\"generation\":%" PRIu64 ",\"token_id\":", expires_at,
+	    view->generation);
+	strbuf_add_json(out, view->token_id);
+}
+
+/* deletion_time stays empty: to some readers a secret that has one is deleted,
+ * whenever that will be. */
+static void
+add_version(struct strbuf *out, const struct broker_view *view,
+    const char *expires_at)
+{
+	char when[TIMEFMT_SIZE];
+
+	strbuf_addf(out, "},\"metadata\":{\"created_time\":\"%s\","
+	    "\"custom_metadata\":{\"expires_at\":\"%s\"},"
+	    "\"deletion_time\":\"\",\"destroyed\":false,\"version\":%" PRIu64,
+	    timefmt_rfc3339(view->minted_at, when, sizeof(when)), expires_at,
+	    view->generation);
+}
+
+/* What stands in front of the value, and (in tail) behind it, up to what is
+ * patched. */
+static const char *
+make_frame(enum render_form form, const struct broker_view *view,
+    struct strbuf *tail)
+{
+	static const char *const open[RENDER_N_KEPT] = {
+		[RENDER_JSON] = "{\"token\":\"",
+		[RENDER_VAULT_V2] = "{\"data\":{\"data\":{\"token\":\"",
+		[RENDER_VAULT_V1] = "{\"data\":{\"token\":\"",
+	};
+	char expires_at[TIMEFMT_SIZE];
+
+	timefmt_rfc3339(view->expires_at, expires_at, sizeof(expires_at));
+	add_members(tail, view, expires_at);
+	if (form == RENDER_JSON) {
+		strbuf_adds(tail, ",\"expires_in\":");
+		return open[form];
+	}
+	if (form == RENDER_VAULT_V2)
+		add_version(tail, view, expires_at);
+	strbuf_addf(tail, "%s},\"auth\":null,\"lease_id\":\"\","
+	    "\"renewable\":false,\"warnings\":null,\"wrap_info\":null,"
+	    "\"lease_duration\":", form == RENDER_VAULT_V2 ? "}" : "");
+	return open[form];
+}
+
+static void
+kept_make(struct kept_text *k, const struct broker_view *view,
+    enum render_form form)
 {
 	struct strbuf tail _cleanup_(strbuf_clear) = STRBUF_INIT;
 	struct strbuf head _cleanup_(strbuf_clear) = STRBUF_INIT;
 	struct secret value _cleanup_(secret_clear) = SECRET_INIT;
-	static const char open[] = "{\"token\":\"";
-	char when[TIMEFMT_SIZE], line[HTTP1_STATUS_LINE_MAX];
+	const char *open = make_frame(form, view, &tail);
+	char line[HTTP1_STATUS_LINE_MAX];
 	unsigned char *p;
 
 	add_value(&value, view->value);
-	strbuf_addf(&tail, "\",\"token_type\":\"Bearer\",\"expires_at\":\"%s\","
-	    "\"generation\":%" PRIu64 ",\"token_id\":",
-	    timefmt_rfc3339(view->expires_at, when, sizeof(when)),
-	    view->generation);
-	strbuf_add_json(&tail, view->token_id);
-	strbuf_adds(&tail, ",\"expires_in\":");
 	k->body_at = http1_status_line(line, 200, 1, true);
 	strbuf_add(&head, line, k->body_at);
 	strbuf_addf(&head, "Content-Type: application/json\r\n"
 	    "Cache-Control: no-store\r\nETag: \"%" PRIu64 "\"\r\n"
 	    "Content-Length: %zu\r\n\r\n%s", view->generation,
-	    sizeof(open) - 1 + value.len + tail.len + PATCH_LEN, open);
+	    strlen(open) + value.len + tail.len + PATCH_LEN, open);
 	p = secret_alloc(&k->text, head.len + value.len + tail.len + PATCH_LEN);
 	memcpy(p, head.s, head.len);
 	p += head.len;
@@ -204,20 +259,22 @@ set_part(struct render_reply *out, const char *s, size_t len)
 	out->len += len;
 }
 
-void
-render_json(struct render *r, const struct broker_view *view,
-    const struct render_how *how, struct render_reply *out)
+static void
+render_kept(struct render *r, const struct broker_view *view,
+    enum render_form form, const struct render_how *how,
+    struct render_reply *out)
 {
-	struct kept *k = kept_of(r, view->name);
+	struct kept_text *k = &kept_of(r, view->name)->texts[form];
+	int64_t seconds = seconds_left(view, how->now_s);
 	const char *text;
 	size_t skip = 0;
 
 	if (k->serial != view->serial || k->expires_at != view->expires_at ||
 	    secret_is_empty(&k->text))
-		kept_make(k, view);
-	make_patch(k->patch, seconds_left(view, how->now_s), how->request_id);
-	out->n_iov = 0;
-	out->len = 0;
+		kept_make(k, view, form);
+	if (form != RENDER_JSON)
+		seconds = MIN2(seconds, RENDER_LEASE_MAX_S);
+	make_patch(k->patch, seconds, how->request_id);
 	if (how->minor != 1 || !how->keep_alive) {
 		set_part(out, out->head, http1_status_line(out->head, 200,
 		    how->minor, how->keep_alive));
@@ -227,9 +284,9 @@ render_json(struct render *r, const struct broker_view *view,
 	set_part(out, text + skip, k->text.len - skip);
 }
 
-void
-render_text(struct render *r, const struct broker_view *view,
-    const struct render_how *how, struct render_reply *out)
+static void
+render_text(const struct broker_view *view, const struct render_how *how,
+    struct render_reply *out)
 {
 	size_t n = http1_status_line(out->head, 200, how->minor,
 	    how->keep_alive);
@@ -239,8 +296,19 @@ render_text(struct render *r, const struct broker_view *view,
 	    "ETag: \"%" PRIu64 "\"\r\nX-Request-Id: %s\r\n"
 	    "Content-Length: %zu\r\n\r\n", view->generation, how->request_id,
 	    view->value->len);
-	out->n_iov = 0;
-	out->len = 0;
 	set_part(out, out->head, n);
 	set_part(out, secret_reveal(view->value), view->value->len);
+}
+
+void
+render_value(struct render *r, const struct broker_view *view,
+    enum render_form form, const struct render_how *how,
+    struct render_reply *out)
+{
+	out->n_iov = 0;
+	out->len = 0;
+	if (form == RENDER_TEXT)
+		render_text(view, how, out);
+	else
+		render_kept(r, view, form, how, out);
 }

@@ -15,6 +15,8 @@ struct broker_view;
 struct render;
 
 #define RENDER_REQUEST_ID 16 /* hexadecimal digits */
+/* The longest that a reader of Vault is told to wait before it reads again. */
+#define RENDER_LEASE_MAX_S 300
 #define RENDER_IOV 2
 
 /* The parts of one answer. The head is that of http1_status_line(); iov points
@@ -36,12 +38,19 @@ struct render_how {
 struct render *render_new(void);
 void render_free(struct render *r); /* wipes; NULL is fine */
 
-/* {"token": ...} and the bare value. view is borrowed for the call; its value
- * must live until the answer is sent. */
-void render_json(struct render *r, const struct broker_view *view,
-    const struct render_how *how, struct render_reply *out);
-void render_text(struct render *r, const struct broker_view *view,
-    const struct render_how *how, struct render_reply *out);
+enum render_form {
+	RENDER_JSON,     /* {"token": ...} */
+	RENDER_VAULT_V2, /* as Vault answers from a KV engine of version 2 */
+	RENDER_VAULT_V1,
+	RENDER_N_KEPT,
+	RENDER_TEXT = RENDER_N_KEPT, /* the bare value */
+};
+
+/* view is borrowed for the call; its value must live until the answer is
+ * sent. */
+void render_value(struct render *r, const struct broker_view *view,
+    enum render_form form, const struct render_how *how,
+    struct render_reply *out);
 
 /* What is kept of one token, or of all, is wiped: it is not released any
  * more. */

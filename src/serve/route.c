@@ -16,50 +16,70 @@
 
 /* ------------------------------------------------------------------ match */
 
-/* path is what follows the prefix; name->s stays NULL without a {name}. */
+/* Names of Vault's own, which no engine is mounted below. */
 static bool
-path_fits(const char *pattern, struct http1_view path,
-    struct http1_view *name)
+may_be_mount(const char *s, size_t len)
 {
-	const char *s = path.s, *end = path.s + path.len, *slash;
-
-	*name = (struct http1_view){ NULL, 0 };
-	while (*pattern) {
-		if (*pattern != '{') {
-			if (s == end || *s++ != *pattern++)
-				return false;
-			continue;
-		}
-		pattern = strchr(pattern, '}') + 1;
-		slash = memchr(s, '/', (size_t)(end - s));
-		if (!slash)
-			slash = end;
-		*name = (struct http1_view){ s, (size_t)(slash - s) };
-		if (name->len == 0)
-			return false;
-		s = slash;
-	}
-	return s == end;
+	return !((len >= 3 && memcmp(s, "sys", 3) == 0 &&
+	    (len == 3 || s[3] == '/')) ||
+	    (len >= 4 && memcmp(s, "auth", 4) == 0 &&
+	    (len == 4 || s[4] == '/')));
 }
 
-/* NULL: no such path; or the path is there, but not for this method, which
- * *allow then lists. */
+static bool
+path_fits(const char *pattern, const char *s, const char *end,
+    struct http1_view *name)
+{
+	const char *rest, *stop = s;
+	bool is_name;
+
+	while (*pattern && *pattern != '{')
+		if (s == end || *s++ != *pattern++)
+			return false;
+	if (!*pattern)
+		return s == end;
+	is_name = strncmp(pattern, "{name}", 6) == 0;
+	if (strncmp(pattern, "{mount}", 7) == 0 &&
+	    !may_be_mount(s, (size_t)(end - s)))
+		return false;
+	rest = strchr(pattern, '}') + 1;
+	for (stop = s; stop < end; stop++) {
+		stop = memchr(stop, '/', (size_t)(end - stop));
+		if (!stop)
+			stop = end;
+		if (stop > s && path_fits(rest, stop, end, name)) {
+			if (is_name)
+				*name = (struct http1_view){ s,
+					(size_t)(stop - s) };
+			return true;
+		}
+		if (is_name || stop == end)
+			break;
+	}
+	return false;
+}
+
+/* path is what follows the prefix; name->s stays NULL without a {name}. NULL:
+ * no such path; or the path is there, but not for this method, which *allow
+ * then lists. */
 static const struct route *
-find(const struct door *door, enum http1_method method,
+find(const struct route *routes, size_t n_routes, enum http1_method method,
     struct http1_view path, struct http1_view *name, char *allow,
     size_t allow_size)
 {
 	size_t i, n;
 
 	*allow = '\0';
-	for (i = 0; i < door->n_routes; i++) {
-		if (!path_fits(door->routes[i].path, path, name))
+	for (i = 0; i < n_routes; i++) {
+		*name = (struct http1_view){ NULL, 0 };
+		if (!path_fits(routes[i].path, path.s, path.s + path.len,
+			name))
 			continue;
-		if (door->routes[i].method == method)
-			return &door->routes[i];
+		if (routes[i].method == method)
+			return &routes[i];
 		n = strlen(allow);
 		snprintf(allow + n, allow_size - n, "%s%s", n ? ", " : "",
-		    http1_method_name(door->routes[i].method));
+		    http1_method_name(routes[i].method));
 	}
 	return NULL;
 }
@@ -118,7 +138,8 @@ deny_role(struct session *s, enum route_role role)
 	    "this is for root and members of the admin or auditor group");
 }
 
-/* Every parameter is one of the row's, and there once. */
+/* Every parameter is one of the row's, and there once. (Of Vault's clients some
+ * send more, and a Vault does not mind.) */
 static bool
 query_is_known(const struct route *r, const struct http1 *h, const char *buf)
 {
@@ -138,13 +159,14 @@ query_is_known(const struct route *r, const struct http1 *h, const char *buf)
 }
 
 static const char *
-what_is_wrong(const struct route *r, const struct http1 *h, const char *buf)
+what_is_wrong(const struct session *s, const struct route *r,
+    const struct http1 *h, const char *buf)
 {
 	if (r->body == ROUTE_NO_BODY && h->body_len)
 		return "this request takes no body";
 	if (r->body == ROUTE_MUST_BODY && !h->body_len)
 		return "this request needs a JSON body";
-	if (!query_is_known(r, h, buf))
+	if (!session_is_vault(s) && !query_is_known(r, h, buf))
 		return "a query parameter is unknown or given twice";
 	return NULL;
 }
@@ -159,7 +181,7 @@ run(struct session *s, const struct route *r, struct request *rq,
 		deny_role(s, r->role);
 		return;
 	}
-	wrong = what_is_wrong(r, rq->h, rq->buf);
+	wrong = what_is_wrong(s, r, rq->h, rq->buf);
 	if (!wrong && name.s &&
 	    http1_decode(name, false, rq->name, sizeof(rq->name)) < 0)
 		wrong = "the name is too long or holds a forbidden character";
@@ -169,33 +191,38 @@ run(struct session *s, const struct route *r, struct request *rq,
 		r->fn(s, rq);
 }
 
-void
-route_dispatch(struct session *s, const struct http1 *h, const char *buf)
+static bool
+drop_prefix(struct http1_view *path, const char *prefix)
 {
+	size_t n = strlen(prefix);
+
+	if (path->len <= n || memcmp(path->s, prefix, n) != 0)
+		return false;
+	path->s += n;
+	path->len -= n;
+	return true;
+}
+
+static void
+dispatch_native(struct session *s, const struct http1 *h, const char *buf,
+    struct http1_view path)
+{
+	const struct door *door = session_door(s);
 	struct request rq = { .h = h, .buf = buf, .name = "" };
-	struct http1_view path = http1_path(h, buf), name;
-	size_t prefix = sizeof(ROUTE_PREFIX) - 1;
+	struct http1_view name;
 	const struct route *r = NULL;
 	struct problem p = { .code = PROBLEM_ROUTE,
 		.detail = "there is nothing at this address" };
 	char allow[64] = "";
 
-	if (is_from_browser(h, buf)) {
-		session_refuse(s, PROBLEM_BROWSER, "a request with Origin or "
-		    "Sec-Fetch fields comes from a web page");
-		return;
-	}
 	if (!http1_is(http1_field(h, buf, "x-tokenbroker"), "1")) {
 		session_refuse(s, PROBLEM_HEADER,
 		    "send the header X-Tokenbroker: 1");
 		return;
 	}
-	if (path.len > prefix && memcmp(path.s, ROUTE_PREFIX, prefix) == 0) {
-		path.s += prefix;
-		path.len -= prefix;
-		r = find(session_door(s), h->method, path, &name, allow,
-		    sizeof(allow));
-	}
+	if (drop_prefix(&path, ROUTE_PREFIX))
+		r = find(door->routes, door->n_routes, h->method, path, &name,
+		    allow, sizeof(allow));
 	if (r) {
 		run(s, r, &rq, name);
 		return;
@@ -206,6 +233,57 @@ route_dispatch(struct session *s, const struct http1 *h, const char *buf)
 		p.allow = allow;
 	}
 	session_problem(s, &p);
+}
+
+/* path is what follows the prefix. */
+static void
+dispatch_vault(struct session *s, const struct http1 *h, const char *buf,
+    struct http1_view path)
+{
+	const struct door *door = session_door(s);
+	struct request rq = { .h = h, .buf = buf, .name = "" };
+	enum http1_method method = h->method == HTTP1_LIST ? HTTP1_GET :
+	    h->method;
+	struct http1_view name;
+	const struct route *r;
+	char allow[64];
+
+	if (path.len && path.s[path.len - 1] == '/')
+		path.len--;
+	r = find(door->vault_routes, *door->n_vault_routes, method, path,
+	    &name, allow, sizeof(allow));
+	if (!http1_is(http1_field(h, buf, "x-vault-request"), "true"))
+		session_refuse(s, PROBLEM_HEADER,
+		    "send the header X-Vault-Request: true");
+	else if (http1_field(h, buf, "x-vault-wrap-ttl").s)
+		session_refuse(s, PROBLEM_BAD_REQUEST, "an answer is not "
+		    "wrapped here: ask without X-Vault-Wrap-TTL");
+	else if (r)
+		run(s, r, &rq, name);
+	else if (*allow)
+		session_refuse(s, PROBLEM_ROLE, "this is no Vault but "
+		    "tokenbroker, which only looks like one to readers; it "
+		    "makes its tokens itself");
+	else
+		session_refuse(s, PROBLEM_ROUTE, "this is no Vault but "
+		    "tokenbroker, and there is nothing at this address");
+}
+
+void
+route_dispatch(struct session *s, const struct http1 *h, const char *buf)
+{
+	struct http1_view path = http1_path(h, buf);
+	bool vault = session_door(s)->n_vault_routes &&
+	    drop_prefix(&path, ROUTE_VAULT_PREFIX);
+
+	session_set_vault(s, vault);
+	if (is_from_browser(h, buf))
+		session_refuse(s, PROBLEM_BROWSER, "a request with Origin or "
+		    "Sec-Fetch fields comes from a web page");
+	else if (vault)
+		dispatch_vault(s, h, buf, path);
+	else
+		dispatch_native(s, h, buf, path);
 }
 
 /* --------------------------------------------------- what functions ask for */

@@ -19,6 +19,7 @@ struct session;
 struct tb_error;
 
 #define ROUTE_PREFIX "/api/v1/"
+#define ROUTE_VAULT_PREFIX "/v1/"
 #define ROUTE_NAME_MAX 256
 #define ROUTE_QUERY_MAX 5
 
@@ -35,7 +36,9 @@ typedef void route_fn(struct session *s, const struct request *rq);
 
 struct route {
 	enum http1_method method;
-	const char *path; /* below the prefix; "{name}" is any one segment */
+	/* below the prefix; "{name}" is any one segment, "{mount}" and "{path}"
+	 * are one or more, a mount not below sys or auth */
+	const char *path;
 	enum route_role role;
 	enum route_body body;
 	route_fn *fn;
@@ -49,6 +52,9 @@ struct door {
 	mode_t mode;        /* of the socket, when we bind it */
 	const struct route *routes;
 	size_t n_routes;
+	/* below ROUTE_VAULT_PREFIX; n_vault_routes is NULL: nothing is */
+	const struct route *vault_routes;
+	const size_t *n_vault_routes;
 	/* NULL: it speaks HTTP; else what it does instead (session.h) */
 	const struct door_ops *ops;
 };

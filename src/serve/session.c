@@ -414,6 +414,18 @@ session_peer_is_alive(const struct session *s)
 	return peer_is_alive(s->peer);
 }
 
+bool
+session_is_vault(const struct session *s)
+{
+	return s->is_vault;
+}
+
+void
+session_set_vault(struct session *s, bool is_vault)
+{
+	s->is_vault = is_vault;
+}
+
 unsigned
 session_minor(const struct session *s)
 {

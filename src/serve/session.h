@@ -90,6 +90,9 @@ struct acl_verdict session_verdict(struct session *s, const char *token);
 uint64_t session_same_record(struct session *s,
     const struct broker_view *view);
 unsigned session_minor(const struct session *s);
+/* The request is one of Vault's clients, and errors are told in its form. */
+bool session_is_vault(const struct session *s);
+void session_set_vault(struct session *s, bool is_vault);
 bool session_keeps_alive(const struct session *s);
 
 /* ------------------------------------------------------------ operations */

@@ -65,7 +65,7 @@ struct session {
 	enum session_phase phase;
 	short watching; /* what event is added for, 0: it is not */
 	uint8_t minor;
-	bool keep_alive, lingers, half_closed;
+	bool keep_alive, lingers, half_closed, is_vault;
 };
 
 TAILQ_HEAD(session_list, session);

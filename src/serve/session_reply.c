@@ -136,7 +136,8 @@ session_problem(struct session *s, const struct problem *p)
 		s->keep_alive = false;
 		s->lingers = true;
 	}
-	problem_render(p, session_request_id(s, id), &text);
+	problem_render(p, session_request_id(s, id), s->is_vault ?
+	    PROBLEM_VAULT : PROBLEM_NATIVE, &text);
 	iov[0] = (struct iovec){ line, http1_status_line(line,
 	    problem_status(p), s->minor, s->keep_alive) };
 	iov[1] = (struct iovec){ text.s, text.len };

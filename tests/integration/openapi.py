@@ -130,14 +130,15 @@ def operations():
 
 
 def _fits(template, path):
-    ours, theirs = template.split("/"), path.split("/")
-    return len(ours) == len(theirs) and all(a == b or (a.startswith("{") and b) for a, b in zip(ours, theirs))
+    """{mount} and {path} are one or more segments, any other {name} is one."""
+    pattern = re.sub(r"\\\{(\w+)\\\}", lambda m: ".+" if m[1] in ("mount", "path") else "[^/]+", re.escape(template))
+    return re.fullmatch(pattern, path) is not None
 
 
 def find(path, door):
-    """{METHOD: (operation, its parameters)} of a path on a door; the template with the fewest names wins."""
+    """{METHOD: (operation, its parameters)} of a path on a door; the template with the most text of its own wins."""
     templates = sorted({p for p, _, op in operations() if door in op["x-doors"] and _fits(p, path)},
-                       key=lambda p: p.count("{"))
+                       key=lambda p: -len(re.sub(r"\{\w+\}", "", p)))
     if not templates:
         return {}
     item = document()["paths"][templates[0]]
@@ -146,27 +147,31 @@ def find(path, door):
 
 
 @functools.lru_cache(maxsize=None)
-def everywhere():
-    """{status: response} of what any request can meet: that which all operations have, except 200."""
-    answers = [op["responses"] for _, _, op in operations()]
+def everywhere(vault):
+    """{status: response} of what any request of a protocol can meet: that which all operations have, except 200."""
+    answers = [op["responses"] for path, _, op in operations() if path.startswith("/v1/") == vault]
     return {status: answers[0][status] for status in set.intersection(*map(set, answers)) if int(status) >= 400}
 
 
 # ------------------------------------------------------------------- answers
 
 
-def _check_problem(status, headers, problem):
+def _check_code(status, headers, problem):
     statuses = document()["components"]["schemas"]["Code"]["x-statuses"]
     if status not in statuses[problem["code"]]:
         _fail("", f"{problem['code']} comes with {status}, documented are {statuses[problem['code']]}")
+    if headers.get("cache-control") != "no-store":
+        _fail("Cache-Control", "it is not no-store")
+
+
+def _check_problem(status, headers, problem):
+    _check_code(status, headers, problem)
     if problem["status"] != status:
         _fail(".status", f"it is {problem['status']}, and {status} in the status line")
     if headers.get("retry-after") != (str(problem["retry_after"]) if "retry_after" in problem else None):
         _fail("Retry-After", "header and member differ")
     if problem["code"].startswith("unavailable.") and "retry_after" not in problem:
         _fail("", "it does not say when to ask again")
-    if headers.get("cache-control") != "no-store":
-        _fail("Cache-Control", "it is not no-store")
 
 
 def _check_headers(declared, headers):
@@ -198,6 +203,8 @@ def _check_body(response, status, headers, body, door):
     except ValueError:
         _fail("", "it is no JSON")
     validate(value, declared[kind]["schema"], "", door)
+    if "errors" in value:
+        _check_code(status, headers, value)
     if kind == PROBLEM:
         _check_problem(status, headers, value)
 
@@ -207,8 +214,10 @@ def _response(methods, method, path, status, headers):
     if method in methods:
         declared = methods[method][0]["responses"]
     else:
-        refusals = ("405" if methods else "404", "501")
-        declared = {**everywhere(), **{s: {"$ref": "#/components/responses/Denied"} for s in refusals}}
+        vault = path.startswith("/v1/")
+        refusals = () if vault and methods else ("405" if methods else "404", "501")
+        kind = "#/components/responses/" + ("VaultDenied" if vault else "Denied")
+        declared = {**everywhere(vault), **{s: {"$ref": kind} for s in refusals}}
         allow = {word.strip() for word in headers.get("allow", "").split(",")}
         if status == 405 and allow != set(methods):
             _fail("Allow", f"it is {sorted(allow)}, documented are {sorted(methods)}")
@@ -222,6 +231,9 @@ def check(method, path, status, headers, body, door):
     """Raises Mismatch unless this answer is one that the document has. path may have a query; headers is a mapping;
     body is bytes; door is "api" or "admin"."""
     path, _, query = path.partition("?")
+    vault = path.startswith("/v1/")
+    if vault:
+        method, path = method.replace("LIST", "GET"), path.rstrip("/")
     headers = {name.lower(): value for name, value in headers.items()}
     methods = find(path, door)
     try:
@@ -229,7 +241,7 @@ def check(method, path, status, headers, body, door):
         if status < 400:
             known = {p["name"] for p in methods[method][1] if p["in"] == "query"}
             for name in urllib.parse.parse_qs(query, keep_blank_values=True):
-                if name not in known:
+                if name not in known and not vault:
                     _fail(f"?{name}", "the parameter is taken and not documented")
         _check_headers(response.get("headers", {}), headers)
         if method != "HEAD":

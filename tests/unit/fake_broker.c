@@ -86,6 +86,7 @@ fill_view(struct fake_token *t, int64_t min_valid_s, struct broker_view *view)
 		.token_id = "id-1",
 		.fingerprint = "00112233",
 		.backend = "backend",
+		.minted_at = t->expires_at - 7200,
 		.expires_at = t->expires_at,
 		.releases = &t->releases,
 		.serial = t->serial,

@@ -86,7 +86,7 @@ renders_json(void **state)
 
 		secret_set_str(&value, cases[i].value);
 		view = view_of("t", &value, i + 1);
-		render_json(r, &view, &how, &reply);
+		render_value(r, &view, RENDER_JSON, &how, &reply);
 		o = json_loads(body_of(&reply), 0, NULL);
 		assert_non_null(o);
 		assert_string_equal(json_string_value(json_object_get(o,
@@ -118,30 +118,30 @@ follows_the_serial(void **state)
 	secret_set_str(&two, "value-2");
 	a = view_of("a", &one, 1);
 	b = view_of("b", &two, 2);
-	render_json(r, &a, &how, &reply);
+	render_value(r, &a, RENDER_JSON, &how, &reply);
 	kept = reply.iov[0].iov_base;
-	render_json(r, &b, &how, &reply);
+	render_value(r, &b, RENDER_JSON, &how, &reply);
 	assert_non_null(strstr(join(&reply), "value-2"));
 	/* made once, sent from where it lies */
-	render_json(r, &a, &how, &reply);
+	render_value(r, &a, RENDER_JSON, &how, &reply);
 	assert_int_equal(reply.n_iov, 1);
 	assert_ptr_equal(reply.iov[0].iov_base, kept);
 	assert_non_null(strstr(join(&reply), "value-1"));
 	a = view_of("a", &two, 3);
-	render_json(r, &a, &how, &reply);
+	render_value(r, &a, RENDER_JSON, &how, &reply);
 	assert_non_null(strstr(join(&reply), "value-2"));
 	assert_null(strstr(join(&reply), "value-1"));
 	/* a clock that was wrong for a while leaves nothing behind */
 	assert_non_null(strstr(join(&reply), "\"2026-11-29T"));
 	a.expires_at += 86400;
-	render_json(r, &a, &how, &reply);
+	render_value(r, &a, RENDER_JSON, &how, &reply);
 	assert_non_null(strstr(join(&reply), "\"2026-11-30T"));
 	a.expires_at -= 86400;
-	render_json(r, &a, &how, &reply);
+	render_value(r, &a, RENDER_JSON, &how, &reply);
 	assert_non_null(strstr(join(&reply), "\"2026-11-29T"));
 	render_forget(r, "a");
 	render_forget(r, "nothing");
-	render_json(r, &b, &how, &reply);
+	render_value(r, &b, RENDER_JSON, &how, &reply);
 	assert_non_null(strstr(join(&reply), "value-2"));
 	render_forget_all(r);
 	render_free(r);
@@ -172,7 +172,7 @@ patches_the_seconds(void **state)
 		json_t *o;
 
 		h.now_s = cases[i].now;
-		render_json(r, &view, &h, &reply);
+		render_value(r, &view, RENDER_JSON, &h, &reply);
 		o = json_loads(body_of(&reply), 0, NULL);
 		assert_int_equal(json_integer_value(json_object_get(o,
 		    "expires_in")), cases[i].left);
@@ -195,18 +195,18 @@ fits_the_connection(void **state)
 
 	secret_set_str(&value, "v");
 	view = view_of("t", &value, 1);
-	render_json(r, &view, &h, &reply);
+	render_value(r, &view, RENDER_JSON, &h, &reply);
 	assert_null(strstr(join(&reply), "Connection"));
 	h.keep_alive = false;
-	render_json(r, &view, &h, &reply);
+	render_value(r, &view, RENDER_JSON, &h, &reply);
 	assert_non_null(strstr(join(&reply), "\r\nConnection: close\r\n"));
 	h.minor = 0;
 	h.keep_alive = true;
-	render_json(r, &view, &h, &reply);
+	render_value(r, &view, RENDER_JSON, &h, &reply);
 	assert_non_null(strstr(join(&reply),
 	    "\r\nConnection: keep-alive\r\n"));
 	view.generation = UINT64_MAX;
-	render_text(r, &view, &h, &reply);
+	render_value(r, &view, RENDER_TEXT, &h, &reply);
 	assert_string_equal(body_of(&reply), "v");
 	assert_non_null(strstr(text, "ETag: \"18446744073709551615\"\r\n"));
 	assert_non_null(strstr(text, "X-Request-Id: 0123456789abcdef\r\n"));
