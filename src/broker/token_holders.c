@@ -238,9 +238,9 @@ static enum holding_kind
 kind_of(const char *delivery)
 {
 	static const char *const run[] = { "static", "memfd", "environment",
-		"stdout" };
+		"stdout", "secrets" };
 
-	if (!delivery)
+	if (!delivery || streq(delivery, "vault"))
 		return HOLDING_FETCHED;
 	for (size_t i = 0; i < ARRAY_SIZE(run); i++)
 		if (streq(delivery, run[i]))

@@ -160,7 +160,7 @@ test_when_all_have_moved(void **state)
 
 	start(&w, true, WHEN_MOVED);
 	hold(&w, &unit_a, API, NULL);
-	hold(&w, &user, API, NULL);
+	hold(&w, &user, API, "vault"); /* reads again, as it is told to */
 	rotate(&w, "id-2", "apiv1_two");
 	pass(MINUTES(31));
 	assert_int_equal(revoked(), 0);
@@ -239,7 +239,7 @@ static void
 test_static_counts_for_the_run(void **state)
 {
 	static const char *const words[] = { "static", "environment",
-		"memfd", "stdout" };
+		"memfd", "stdout", "secrets" };
 	struct world w;
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
