@@ -96,7 +96,7 @@ token_set_conf(struct token *t, const struct conf *conf,
 	if (t->probing && !streq(t->probing->backend, tc->backend->name))
 		token_probe_stop(t);
 	token_settle_by(t, conf, tc);
-	token_plan_superseded(t);
+	token_superseded_soon(t);
 	/* what failed by the old configuration may be tried at once */
 	t->not_before_ms = 0;
 	backoff_reset(&t->backoff);

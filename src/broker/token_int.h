@@ -73,6 +73,7 @@ struct token {
 
 	struct token_held held;
 	struct loop_timer superseded; /* next look at what is */
+	int64_t looked_ms; /* boot time of the last; 0: one is due */
 
 	struct broker_waiters waiters;
 	struct loop_task answer;
@@ -183,7 +184,7 @@ void token_superseded_init(struct token *t);
 /* Another one is current: what is older is superseded from now on. */
 void token_note_superseded(struct token *t);
 void token_plan_superseded(struct token *t);
-/* Somebody was given a newer one. */
+/* Somebody was given a newer one, or the rules are others. */
 void token_superseded_soon(struct token *t);
 void token_status_superseded(const struct token *t,
     const struct generation *g, json_t *o);

@@ -69,16 +69,10 @@ token_status_rejection(const struct token_rejection *r)
 static const struct token *
 token_made_by_hand(const struct token *t)
 {
-	const struct backend_conf *b = t->tc->backend;
-
-	while (!(b->ops->caps(b, &t->tc->recipe) & BACKEND_NO_MINT)) {
-		if (!b->management_token)
-			return NULL;
-		t = broker_token(t->env.broker, b->management_token);
-		if (!t) /* parked */
-			return NULL;
-		b = t->tc->backend;
-	}
+	while (t && !token_is_made_by_hand(t))
+		t = t->tc->backend->management_token ?
+		    broker_token(t->env.broker,
+			t->tc->backend->management_token) : NULL;
 	return t;
 }
 
@@ -115,8 +109,11 @@ token_status_human(const struct token *t)
 static void
 token_add_inventory(const struct token *t, json_t *o)
 {
+	const char *payer = t->tc->backend->management_token;
 	json_t *human = token_status_human(t);
 
+	if (!streq(payer, t->tc->name))
+		status_str(o, "paid_by", payer);
 	if (human)
 		json_object_set_new(o, "depends_on", human);
 	if (t->held.rejection.generation)

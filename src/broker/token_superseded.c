@@ -82,6 +82,7 @@ on_look(void *arg)
 	struct token *t = arg;
 	struct generation *g, *next;
 
+	t->looked_ms = now_boot_ms();
 	for (g = TAILQ_FIRST(&t->gens); g && !store_is_quarantined(
 	    t->env.store); g = next) {
 		next = TAILQ_NEXT(g, link);
@@ -105,12 +106,14 @@ token_plan_superseded(struct token *t)
 {
 	struct generation *g;
 	int64_t next = INT64_MAX, left;
+	int64_t again = !t->looked_ms ? 0 : MAX2(0, t->looked_ms +
+	    LOOK_AGAIN_MS - now_boot_ms());
 
 	TAILQ_FOREACH(g, &t->gens, link) {
 		if (!is_candidate(t, g))
 			continue;
 		left = overlap_left_ms(t, g);
-		next = MIN2(next, left > 0 ? left : LOOK_AGAIN_MS);
+		next = MIN2(next, left > 0 ? left : again);
 	}
 	if (next == INT64_MAX)
 		loop_timer_stop(&t->superseded);
@@ -121,8 +124,8 @@ token_plan_superseded(struct token *t)
 void
 token_superseded_soon(struct token *t)
 {
-	if (loop_timer_is_set(&t->superseded))
-		loop_timer_set(&t->superseded, 0);
+	t->looked_ms = 0;
+	token_plan_superseded(t);
 }
 
 void

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * revoke - a token by its name, or what somebody was given. The latter is
- * read from the audit log (by tokenbroker-audit), which knows every release;
- * the daemon is then asked to revoke generation by generation. Before that it
- * is said whom else it hits: a generation that several hold dies for all.
+ * revoke - a token by its name, or all, or what somebody was given. The last
+ * is read from the audit log (by tokenbroker-audit), which knows every release;
+ * the daemon is then asked to revoke generation by generation. Before anything
+ * is done it is said whom it hits: a generation that several hold dies for all.
  */
 #include <inttypes.h>
 
@@ -11,13 +11,15 @@
 #include "base/tb_error.h"
 #include "ctl/command.h"
 #include "ctl/helper.h"
+#include "ctl/inventory.h"
 #include "ctl/phrase.h"
 #include "ctl/term.h"
 
-enum { REVOKE_GENERATION, REVOKE_YES, REVOKE_UNIT, REVOKE_USER, REVOKE_LOGIN,
+enum { REVOKE_GENERATION, REVOKE_ALL, REVOKE_YES, REVOKE_UNIT, REVOKE_USER, REVOKE_LOGIN,
 	REVOKE_SINCE, REVOKE_DRY_RUN, REVOKE_LOG_DIR, N_REVOKE };
 static const struct opt_spec revoke_opts[N_REVOKE] = {
 	{ "generation", 0, OPT_NUMBER, "N", "this one only, not all" },
+	{ "all", 0, OPT_FLAG, NULL, "every token of this daemon" },
 	{ "yes", 'y', OPT_FLAG, NULL, "do not ask" },
 	{ "unit", 0, OPT_TEXT, "PATTERN", "what this systemd unit was given" },
 	{ "user", 0, OPT_TEXT, "USER", "what this user was given" },
@@ -27,27 +29,68 @@ static const struct opt_spec revoke_opts[N_REVOKE] = {
 	{ "log-dir", 0, OPT_TEXT, "DIR", "where the audit log is" },
 };
 
-/* ---------------------------------------------------------------- by name */
+/* ---------------------------------------------------------- by name, or all */
+
+struct plan {
+	const struct json_t **tokens; /* NULL: it is done */
+	bool *failed;
+	size_t n;
+};
+
+/* What the daemon would do; of one already being revoked nothing is said. */
+static size_t
+add_generations(struct strbuf *b, const struct json_t *token,
+    const struct opt_value *only, int64_t now)
+{
+	const struct json_t *list = jval_list(jval_get(token, "generations"),
+	    "generations"), *g;
+	char when[PHRASE_SIZE];
+	size_t n = 0;
+
+	for (size_t i = 0; i < jval_size(list); i++) {
+		g = jval_at(list, i);
+		if ((only->set && jval_int(g, "generation", 0) !=
+		    only->number) || streq(jval_str(g, "state"), "revoking"))
+			continue;
+		strbuf_adds(b, "  ");
+		term_add_clean(b, jval_name(token), true);
+		strbuf_addf(b, " #%" PRId64 ", expires %s, held by\n",
+		    jval_int(g, "generation", 0), phrase_when(jval_time(g,
+		    "expires_at") - now, when, sizeof(when)));
+		inventory_add_holders(b, g, now, true);
+		n++;
+	}
+	return n;
+}
+
+/* On standard output. Returns how many generations. */
+static size_t
+tell_tokens(const struct plan *p, const struct opt_value *only)
+{
+	struct strbuf b _cleanup_(strbuf_clear) = STRBUF_INIT;
+	int64_t now = now_real_s();
+	size_t generations = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		generations += add_generations(&b, p->tokens[i], only, now);
+	if (generations)
+		printf("To be revoked:\n%s", strbuf_str(&b));
+	fflush(stdout);
+	return generations;
+}
 
 static enum ctl_exit
-revoke_by_name(struct ctl *ctl, const struct args *args)
+revoke_token(struct ctl *ctl, const char *name,
+    const struct opt_value *generation)
 {
-	const struct opt_value *generation = &args->opt[REVOKE_GENERATION];
 	struct secret body _cleanup_(secret_clear) = SECRET_INIT;
-	_cleanup_free_ char *path = ask_path("tokens/", args->arg[0],
-	    "/revoke");
-	_cleanup_free_ char *question = xasprintf("Revoke %s%s of '%.60s'? "
-	    "Programs that use it fail until they fetch a new one.",
-	    generation->set ? "generation " : "every generation",
-	    generation->set ? generation->text : "", args->arg[0]);
+	_cleanup_free_ char *path = ask_path("tokens/", name, "/revoke");
 	struct ask a = { .door = ASK_ADMIN, .method = "POST", .path = path,
 		.timeout_ms = ASK_LONG_MS };
 	struct json_t *answer _cleanup_jval_ = NULL;
 	enum ctl_exit e;
 	char text[64];
 
-	if (!args->opt[REVOKE_YES].set && !ctl_is_sure(ctl, question, &e))
-		return e;
 	if (generation->set) {
 		snprintf(text, sizeof(text), "{\"generation\":%" PRId64 "}",
 		    generation->number);
@@ -56,6 +99,121 @@ revoke_by_name(struct ctl *ctl, const struct args *args)
 	}
 	e = ask_job(ctl, &a, &answer);
 	return e == CTL_OK ? cmd_admin_tell_counts(ctl, answer) : e;
+}
+
+static bool
+is_needed_to_pay(const struct plan *p, const char *name)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->tokens[i] && streq(jval_str(p->tokens[i], "paid_by"),
+		    name))
+			return true;
+	return false;
+}
+
+/* The next whose turn it is: nothing that is left is paid by it. */
+static bool
+next_token(const struct plan *p, size_t *out)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		*out = i;
+		if (p->tokens[i] && !p->failed[i] && !is_needed_to_pay(p,
+		    jval_name(p->tokens[i])))
+			return true;
+	}
+	return false;
+}
+
+static void
+tell_left(const struct ctl *ctl, const struct plan *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->tokens[i] && !p->failed[i])
+			ctl_complain(ctl, "'%.60s' was left as it is: what it "
+			    "pays for may be alive, and is revoked by it",
+			    jval_name(p->tokens[i]));
+}
+
+/* Those that are paid by others go first: without its payer nothing can be
+ * revoked. */
+static enum ctl_exit
+revoke_in_order(struct ctl *ctl, struct plan *p,
+    const struct opt_value *generation)
+{
+	const char *command = ctl->command;
+	enum ctl_exit e = CTL_OK, one;
+	size_t i;
+
+	while (next_token(p, &i)) {
+		const char *name = jval_name(p->tokens[i]);
+		_cleanup_free_ char *label = xasprintf("revoke %s", name);
+
+		ctl->command = label;
+		if (p->n > 1)
+			printf("%s: ", name);
+		fflush(stdout);
+		one = revoke_token(ctl, name, generation);
+		ctl->command = command;
+		if (one == CTL_OK)
+			p->tokens[i] = NULL;
+		else
+			e = one;
+		p->failed[i] = one != CTL_OK;
+		if (one == CTL_DENIED || one == CTL_NO_DAEMON)
+			return e;
+	}
+	tell_left(ctl, p);
+	return e;
+}
+
+static enum ctl_exit
+revoke_tokens(struct ctl *ctl, const struct args *args, struct plan *p)
+{
+	const struct opt_value *generation = &args->opt[REVOKE_GENERATION];
+	size_t generations = tell_tokens(p, generation);
+	_cleanup_free_ char *question = xasprintf("Revoke %zu generation%s? "
+	    "Programs that use %s fail until they fetch a new one.",
+	    generations, generations == 1 ? "" : "s",
+	    generations == 1 ? "it" : "them");
+	enum ctl_exit e;
+
+	if (args->opt[REVOKE_DRY_RUN].set) {
+		if (!generations)
+			printf("Nothing that is alive.\n");
+		return CTL_OK;
+	}
+	/* else the daemon says what there is: one may be under way */
+	if (generations && !args->opt[REVOKE_YES].set &&
+	    !ctl_is_sure(ctl, question, &e))
+		return e;
+	return revoke_in_order(ctl, p, generation);
+}
+
+static enum ctl_exit
+revoke_by_name(struct ctl *ctl, const struct args *args)
+{
+	struct reply r _cleanup_(reply_clear) = REPLY_INIT;
+	struct json_t *answer _cleanup_jval_ = NULL;
+	const struct json_t **tokens _cleanup_free_ = NULL, *list;
+	bool *failed _cleanup_free_ = NULL;
+	enum ctl_exit e = inventory_ask(ctl, &r, &answer);
+	struct plan p = { .n = 1 };
+
+	if (e != CTL_OK)
+		return e;
+	list = jval_list(answer, "tokens");
+	p.tokens = tokens = xcalloc(jval_size(list) + 1, sizeof(*tokens));
+	p.failed = failed = xcalloc(jval_size(list) + 1, sizeof(*failed));
+	if (args->opt[REVOKE_ALL].set) {
+		for (p.n = 0; p.n < jval_size(list); p.n++)
+			tokens[p.n] = jval_at(list, p.n);
+	} else {
+		tokens[0] = inventory_must_have(ctl, answer, args->arg[0],
+		    &e);
+		if (!tokens[0])
+			return e;
+	}
+	return revoke_tokens(ctl, args, &p);
 }
 
 /* ----------------------------------------------------------- by who has it */
@@ -314,13 +472,16 @@ do_revoke(struct ctl *ctl, const struct args *args)
 	if (by_log && opt[REVOKE_GENERATION].set)
 		wrong = "--generation goes with a NAME, not with --unit, "
 		    "--user, --login or --since";
-	else if (!by_log && (opt[REVOKE_DRY_RUN].set ||
-	    opt[REVOKE_LOG_DIR].set))
-		wrong = "--dry-run and --log-dir go with --unit, --user, "
-		    "--login or --since";
-	else if (!by_log && args->n_args == 0)
+	else if (opt[REVOKE_ALL].set && (by_log || args->n_args ||
+	    opt[REVOKE_GENERATION].set))
+		wrong = "--all is all: it goes with no NAME, --generation, "
+		    "--unit, --user, --login or --since";
+	else if (!by_log && opt[REVOKE_LOG_DIR].set)
+		wrong = "--log-dir goes with --unit, --user, --login or "
+		    "--since";
+	else if (!by_log && !opt[REVOKE_ALL].set && args->n_args == 0)
 		wrong = "which token? Give a NAME, or --unit, --user, "
-		    "--login or --since";
+		    "--login, --since or --all";
 	else if (!by_log && args->n_args > 1)
 		wrong = "one NAME at a time";
 	if (wrong) {
@@ -332,14 +493,15 @@ do_revoke(struct ctl *ctl, const struct args *args)
 
 const struct command cmd_revoke = {
 	.name = "revoke",
-	.synopsis = "[--yes] [--generation N] NAME\n"
+	.synopsis = "[--yes | --dry-run] [--generation N] NAME\n"
+	    "       tokenbrokerctl revoke [--yes | --dry-run] --all\n"
 	    "       tokenbrokerctl revoke [--yes | --dry-run] "
 	    "[--unit PATTERN] [--user USER]\n"
 	    "           [--login NAME] [--since TIME] [NAME...]",
 	.summary = "Revoke a token at its service, or what somebody was given",
-	.help = "Holders get a new generation when they ask again. The second "
-	    "form asks the\naudit log which generations are meant (all that "
-	    "is given must fit), and says\nwhom else it hits. TIME is "
+	.help = "It is said first whom it hits. Holders get a new generation "
+	    "when they ask again.\nThe last form asks the audit log which "
+	    "generations are meant (all that is given\nmust fit). TIME is "
 	    "2026-11-22T17:20:00Z, or a duration before now (2h).",
 	.opts = revoke_opts, .n_opts = N_REVOKE, .max_args = OPT_ARGS_MAX,
 	.fn = do_revoke,

@@ -35,7 +35,7 @@ struct command {
 extern const struct command cmd_audit, cmd_login, cmd_logout, cmd_status,
     cmd_health, cmd_list, cmd_get, cmd_run, cmd_import, cmd_rotate, cmd_revoke,
     cmd_reload, cmd_reconcile, cmd_explain, cmd_init_key, cmd_rekey, cmd_adopt,
-    cmd_doctor, cmd_unit, cmd_watch;
+    cmd_tokens, cmd_doctor, cmd_unit, cmd_watch;
 
 /* What revocation did, and whether all of it worked. */
 enum ctl_exit cmd_admin_tell_counts(const struct ctl *ctl,

@@ -18,10 +18,10 @@
 #define RUN_FAILED 125 /* as env(1) and timeout(1) do */
 
 static const struct command *const commands[] = { &cmd_login, &cmd_logout,
-	&cmd_status, &cmd_health, &cmd_list, &cmd_get, &cmd_run, &cmd_watch,
-	&cmd_rotate, &cmd_revoke, &cmd_import, &cmd_reconcile, &cmd_explain,
-	&cmd_audit, &cmd_doctor, &cmd_unit, &cmd_reload, &cmd_init_key,
-	&cmd_rekey, &cmd_adopt };
+	&cmd_status, &cmd_tokens, &cmd_health, &cmd_list, &cmd_get, &cmd_run,
+	&cmd_watch, &cmd_rotate, &cmd_revoke, &cmd_import, &cmd_reconcile,
+	&cmd_explain, &cmd_audit, &cmd_doctor, &cmd_unit, &cmd_reload,
+	&cmd_init_key, &cmd_rekey, &cmd_adopt };
 
 /* Options that every command takes stand in front of its own. */
 enum { COMMON_RUN_DIR, COMMON_HELP, COMMON_VERSION, N_COMMON };

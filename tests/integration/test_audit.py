@@ -655,7 +655,6 @@ def test_revoke_without_the_daemon(tb):
 def test_revoke_usage(tb):
     assert tb.ctl("revoke", "--yes").returncode == 2
     assert tb.ctl("revoke", "--yes", "a", "b").returncode == 2
-    assert tb.ctl("revoke", "--dry-run", "mine").returncode == 2
     assert tb.ctl("revoke", "--user", "root", "--generation", "1").returncode == 2
     assert tb.ctl("revoke", "--user", "no-such-user", "--yes", "--log-dir", tb.log_dir).returncode == 2
     assert tb.ctl("revoke", "--user", "root", "--yes", "--log-dir", tb.dir / "nowhere").returncode == 1

@@ -189,7 +189,7 @@ def plain(text):
 def test_help_lists_every_command(ctl):
     done = ctl("--help")
     assert done.returncode == 0
-    for name in ("login logout status health list get run rotate revoke import explain reload init-key").split():
+    for name in ("login logout status tokens health list get run rotate revoke import explain reload init-key").split():
         assert re.search(rf"^  {name} ", done.stdout, re.M)
         assert ctl(name, "--help").stdout.startswith(f"usage: tokenbrokerctl {name}")
 
@@ -205,7 +205,6 @@ def test_help_lists_every_command(ctl):
     (["import", "a"], "--expires-at is required"),
     (["import", "--expires-at", "2001-01-01T00:00:00Z", "a"], "is not in the future"),
     (["import", "--expires-at", "7d", "a", "VALUE"], "the value does not belong on the command line"),
-    (["revoke", "a"], "there is no terminal to ask on; say --yes"),
     (["login", "--expect", "nonsense", "ops"], "'nonsense' is not CLAIM=VALUE"),
 ])
 def test_usage_errors(ctl, args, text):
@@ -483,25 +482,142 @@ def test_rotate(ctl, doors):
     assert (admin.requests[0].method, admin.requests[0].target) == ("POST", "/api/v1/tokens/a/rotate")
 
 
+def inventory():
+    """What the daemon says of its tokens: `a` is paid by `payer`, and held by more than one."""
+    def generation(number, **more):
+        return {"generation": number, "state": "ready", "token_id": f"id-{number}", "expires_at": at(86400 + 60),
+                "holders": [], **more}
+
+    def holder(name, **more):
+        return {"holder": name, "doors": ["api"], "keeps_it": "fetched", "first": at(-7265), "last": at(-7265), **more}
+
+    return {"tokens": [
+        {"name": "payer", "state": "ready", "backend": "hand", "generation": 1, "depends_on":
+            {"import": "payer", "needed_at": at(86400 + 60)}, "generations": [generation(1)]},
+        {"name": "a", "state": "ready", "backend": "prod", "generation": 8, "renew_at": at(3600 + 115),
+         "paid_by": "payer", "depends_on": {"import": "payer", "needed_at": at(86400 + 60)},
+         "last_rejection": {"by": "uid:1000", "generation": 7, "at": at(-3 * 86400 - 100), "outcome": "works"},
+         "generations": [
+             generation(8, holders=[holder("unit:telegraf.service")]),
+             generation(7, superseded_at=at(-3665), kept_because="uid:1000 was started with it", more_holders=3, holders=[
+                 holder("uid:1000", keeps_it="run", doors=["api", "credential"]),
+                 holder("unit:telegraf.service", has_newer=8), holder("unit:old.service", over=True),
+                 holder("uid:7\x1b[31m", keeps_it="kept")])]},
+        {"name": "b", "state": "failed", "backend": "prod", "last_error": "no \x1b[2J", "depends_on":
+            {"login": "ops", "human": "ada@example.com", "needed_at": at(-60)}, "generations": []}]}
+
+
+def revoking(*answers):
+    """An admin door: the inventory as often as it is asked for, and these answers to the rest."""
+    rest = list(answers)
+
+    def answer(request):
+        return (200, inventory()) if request.method == "GET" else rest.pop(0) if len(rest) > 1 else rest[0]
+    return answer
+
+
+def posts(door):
+    return [r for r in door.requests if r.method == "POST"]
+
+
+def test_tokens(ctl, doors):
+    admin = doors("admin", (200, inventory()))
+    done = ctl("tokens")
+    assert done.returncode == 0 and admin.requests[0].target == "/api/v1/tokens"
+    assert done.stdout == """\
+payer: ready, #1 is released, backend hand
+  hangs on whoever imports payer
+  a human is needed in 1d
+  #1 ready, expires in 1d
+     id id-1
+     nobody has it
+
+a: ready, #8 is released, backend prod
+  hangs on whoever imports payer
+  a human is needed in 1d
+  last rejection: #7, by uid:1000, 3d ago
+     it works for the broker
+  #8 ready, expires in 1d, renewed in 1h 1m
+     id id-8
+     unit:telegraf.service         api             2h 1m ago
+  #7 superseded 1h 1m ago, expires in 1d
+     id id-7
+     uid:1000                      api+credential  2h 1m ago    static
+     unit:telegraf.service         api             2h 1m ago    has #8
+     unit:old.service              api             2h 1m ago    ended
+     uid:7?[31m                    api             2h 1m ago    kept
+     and others, 3 times: more than are kept in mind
+     kept: uid:1000 was started with it
+
+b: failed, backend prod
+  last error: no ?[2J
+  hangs on login ops, ada@example.com
+  a human is needed NOW: tokenbrokerctl login ops
+"""
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+    assert ctl("tokens", "b").stdout.startswith("b: failed")
+    assert [t["name"] for t in json.loads(ctl("tokens", "--json", "b", "a").stdout)["tokens"]] == ["b", "a"]
+    assert json.loads(ctl("tokens", "--json").stdout) == inventory()
+    done = ctl("tokens", "a", "nosuch")
+    assert done.returncode == 4 and "there is no token 'nosuch'" in done.stderr and done.stdout == ""
+
+
+def test_tokens_of_a_long_name(ctl, doors):
+    name = "unit:" + 60 * "u" + ".service"
+    doors("admin", (200, {"tokens": [{"name": "a", "state": "ready", "backend": "p", "generations": [
+        {"generation": 1, "state": "ready", "expires_at": at(60), "holders_unsure": True, "holders": [
+            {"holder": name, "doors": ["api"], "last": at(-2 * 86400 - 100)}]}]}]}))
+    lines = ctl("tokens").stdout.splitlines()
+    assert lines[-3] == f"     {name}" and re.fullmatch(r" {35}api +2d ago", lines[-2]), lines
+    assert "perhaps others" in lines[-1] and "hangs on no login" in lines[1]
+
+
 def test_revoke(ctl, doors):
-    admin = doors("admin", (200, {"revoked": 2, "forgotten": 1, "failed": 0}),
-                  (200, {"revoked": 0, "failed": 1, "last_error": "HTTP status 500"}))
+    admin = doors("admin", revoking((200, {"revoked": 2, "forgotten": 1, "failed": 0}),
+                                    (200, {"revoked": 0, "failed": 1, "last_error": "HTTP status 500"})))
     done = ctl("revoke", "--yes", "--generation", "7", "a")
-    assert done.returncode == 0 and done.stdout.startswith("2 generations revoked at the service, 1 forgotten here only")
-    assert admin.requests[0].json() == {"generation": 7}
+    assert done.returncode == 0 and "2 generations revoked at the service, 1 forgotten here only" in done.stdout
+    assert "a #7, expires in 1d, held by" in done.stdout and "unit:old.service" in done.stdout and "#8," not in done.stdout
+    assert posts(admin)[0].json() == {"generation": 7} and posts(admin)[0].target == "/api/v1/tokens/a/revoke"
     done = ctl("revoke", "-y", "a")
     assert done.returncode == 1 and "1 could not be revoked and may still be alive at the service: HTTP" in done.stderr
-    assert admin.requests[1].body == b""
+    assert "a #8" in done.stdout and "a #7" in done.stdout and posts(admin)[1].body == b""
+    done = ctl("revoke", "--dry-run", "a")
+    assert done.returncode == 0 and "a #7" in done.stdout and len(posts(admin)) == 2
+    assert ctl("revoke", "-y", "nosuch").returncode == 4 and len(posts(admin)) == 2
+
+
+def test_revoke_needs_somebody_to_ask(ctl, doors):
+    admin = doors("admin", revoking((200, {"revoked": 1})))
+    done = ctl("revoke", "a")
+    assert done.returncode == 2 and "there is no terminal to ask on; say --yes" in done.stderr
+    assert "a #8" in done.stdout and posts(admin) == [], "it was said whom it would hit"
+
+
+def test_revoke_all(ctl, doors):
+    """What is paid goes before what pays for it, which stays when that failed."""
+    admin = doors("admin", revoking((200, {"revoked": 1, "failed": 0})))
+    done = ctl("revoke", "--all", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert [r.target.split("/")[4] for r in posts(admin)] == ["a", "payer", "b"]
+    assert "payer #1" in done.stdout and "a: 1 generation revoked" in done.stdout
+    admin.script = [revoking((200, {"revoked": 0, "failed": 1, "last_error": "HTTP status 500"}))]
+    done = ctl("revoke", "--all", "--yes")
+    assert done.returncode == 1 and "'payer' was left as it is" in done.stderr
+    assert [r.target.split("/")[4] for r in posts(admin)[3:]] == ["a", "b"]
+    assert "To be revoked" in ctl("revoke", "--all", "--dry-run").stdout and len(posts(admin)) == 5
+    for args in (["--all", "a"], ["--all", "--generation", "1"], ["--all", "--unit", "x"], ["--log-dir", "/x", "a"]):
+        assert ctl("revoke", "--yes", *args).returncode == 2
 
 
 def test_revoke_asks(run_dir, doors):
-    admin = doors("admin", (200, {"revoked": 1}))
+    admin = doors("admin", revoking((200, {"revoked": 1})))
     for answer, n in (("n\n", 0), ("\n", 0), ("yes\n", 1)):
         terminal = Terminal(["revoke", "a"], run_dir)
-        terminal.read_until("Revoke every generation of 'a'?")
+        terminal.read_until("Revoke 2 generations?")
         terminal.type(answer)
         assert os.waitstatus_to_exitcode(terminal.end()[0]) == (0 if n else 1)
-        assert len(admin.requests) == n
+        assert len(posts(admin)) == n
 
 
 def test_logout(ctl, doors):
