@@ -33,7 +33,7 @@
 enum { F_FORMAT = TOOL_N_FILTER, F_LINES, F_LOG_DIR, F_KEY, F_LOCAL, N_F };
 static const struct opt_spec follow_opts[N_F] = {
 	TOOL_OPTS_FILTER,
-	{ "format", 0, OPT_TEXT, "FORMAT", "table (default) or json: the "
+	{ "format", 0, OPT_TEXT, "table|json", "table (default) or json: the "
 	    "lines as they are" },
 	{ "lines", 'n', OPT_NUMBER, "N", "begin with the last N (default: "
 	    "10)" },

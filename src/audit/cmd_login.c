@@ -12,7 +12,7 @@
 
 enum { L_FORMAT, L_LOG_DIR, L_KEY, L_LOCAL, N_L };
 static const struct opt_spec login_opts[N_L] = {
-	{ "format", 0, OPT_TEXT, "FORMAT", "table (default) or json" },
+	{ "format", 0, OPT_TEXT, "table|json", "table (default) or json" },
 	TOOL_OPT_LOG_DIR,
 	TOOL_OPT_KEY,
 	{ "local", 0, OPT_FLAG, NULL, "times in this host's zone, not in "

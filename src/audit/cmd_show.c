@@ -10,7 +10,7 @@ enum { S_FORMAT = TOOL_N_FILTER, S_LIMIT, S_LOG_DIR, S_KEY, S_LOCAL, N_SHOW,
 	N_EXPORT = S_LOCAL };
 static const struct opt_spec show_opts[N_SHOW] = {
 	TOOL_OPTS_FILTER,
-	{ "format", 0, OPT_TEXT, "FORMAT", "table (default) or json: the "
+	{ "format", 0, OPT_TEXT, "table|json", "table (default) or json: the "
 	    "lines as they are" },
 	{ "limit", 'n', OPT_NUMBER, "N", "the last N of them only" },
 	TOOL_OPT_LOG_DIR,
@@ -20,7 +20,7 @@ static const struct opt_spec show_opts[N_SHOW] = {
 };
 static const struct opt_spec export_opts[N_EXPORT] = {
 	TOOL_OPTS_FILTER,
-	{ "format", 0, OPT_TEXT, "FORMAT", "json (default): the lines as "
+	{ "format", 0, OPT_TEXT, "json|csv", "json (default): the lines as "
 	    "they are; or csv" },
 	{ "limit", 'n', OPT_NUMBER, "N", "the last N of them only" },
 	TOOL_OPT_LOG_DIR,

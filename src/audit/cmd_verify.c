@@ -17,7 +17,7 @@ static const struct opt_spec verify_opts[N_V] = {
 	TOOL_OPT_KEY,
 	{ "anchor", 0, OPT_LIST, "FILE", "checkpoint lines that were kept "
 	    "elsewhere, or -" },
-	{ "format", 0, OPT_TEXT, "FORMAT", "text (default) or json" },
+	{ "format", 0, OPT_TEXT, "text|json", "text (default) or json" },
 	{ "quiet", 'q', OPT_FLAG, NULL, "nothing when all is good" },
 	{ "stats", 0, OPT_FLAG, NULL, "how fast it was, on standard error" },
 };

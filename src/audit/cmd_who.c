@@ -22,7 +22,7 @@ static const struct opt_spec who_opts[N_W] = {
 	{ "since", 0, OPT_TEXT, "TIME", "released after this" },
 	{ "at", 0, OPT_TEXT, "TIME", "as it was then (default: now)" },
 	{ "all", 0, OPT_FLAG, NULL, "also what is expired or revoked" },
-	{ "format", 0, OPT_TEXT, "FORMAT", "table (default) or json" },
+	{ "format", 0, OPT_TEXT, "table|json", "table (default) or json" },
 	TOOL_OPT_LOG_DIR,
 	TOOL_OPT_KEY,
 	{ "local", 0, OPT_FLAG, NULL, "times in this host's zone, not in "

@@ -10,6 +10,7 @@
 
 #include "audit/tool.h"
 #include "base/tb_error.h"
+#include "ctl/complete.h"
 #include "ctl/help.h"
 
 static const struct tool_command *const commands[] = { &cmd_verify, &cmd_show,
@@ -106,6 +107,32 @@ run_command(const struct tool_command *cmd, int argc, char **argv)
 	return flush_output(cmd->fn(&args));
 }
 
+/* As tokenbrokerctl's, which runs this for the words behind "audit". */
+static int
+complete(size_t n, char *const *argv)
+{
+	struct complete_row rows[ARRAY_SIZE(commands)];
+	const struct complete c = { .rows = rows, .common = common,
+		.n_rows = ARRAY_SIZE(commands), .n_common = N_COMMON };
+	struct strbuf out _cleanup_(strbuf_clear) = STRBUF_INIT;
+	const char *words[OPT_ARGS_MAX];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		rows[i] = (struct complete_row){ .name = commands[i]->name,
+			.summary = commands[i]->summary,
+			.opts = commands[i]->opts,
+			.n_opts = commands[i]->n_opts,
+			.args = commands[i] == &cmd_verify ? COMPLETE_FILES :
+			    COMPLETE_NOTHING };
+	n = MIN2(n, OPT_ARGS_MAX);
+	for (i = 0; i < n; i++)
+		words[i] = argv[i];
+	complete_words(&c, words, n, &out);
+	fputs(strbuf_str(&out), stdout);
+	return flush_output(TOOL_OK);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -113,6 +140,8 @@ main(int argc, char **argv)
 	struct opt_result opts;
 	size_t i;
 
+	if (argc > 1 && strcmp(argv[1], "--complete") == 0)
+		return complete((size_t)argc - 2, argv + 2);
 	if (argc > 1 && argv[1][0] != '-') {
 		for (i = 0; i < ARRAY_SIZE(commands); i++)
 			if (strcmp(commands[i]->name, argv[1]) == 0)

@@ -53,6 +53,7 @@ const struct command cmd_rotate = {
 	.help = "The generations before it live on to their own expiry. It "
 	    "returns when the\nnew one is ready, which may take minutes "
 	    "where it has to be probed.",
+	.names = COMPLETE_ALL_TOKENS,
 	.min_args = 1, .max_args = 1, .fn = do_rotate,
 };
 
@@ -127,7 +128,7 @@ const struct command cmd_logout = {
 	    "the provider or\na service; here, the login is gone in any "
 	    "case.",
 	.opts = logout_opts, .n_opts = N_LOGOUT, .min_args = 1, .max_args = 1,
-	.fn = do_logout,
+	.names = COMPLETE_LOGINS, .fn = do_logout,
 };
 
 static enum ctl_exit
@@ -266,5 +267,6 @@ const struct command cmd_import = {
 	.help = "The value comes on standard input, or is asked for without "
 	    "echo.",
 	.opts = import_opts, .n_opts = N_IMPORT, .min_args = 1,
-	.max_args = OPT_ARGS_MAX, .fn = do_import,
+	.max_args = OPT_ARGS_MAX, .names = COMPLETE_ALL_TOKENS,
+	.fn = do_import,
 };

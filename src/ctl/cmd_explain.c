@@ -237,5 +237,5 @@ const struct command cmd_explain = {
 	    "[TOKEN]",
 	.summary = "Which rule gives or refuses which token, and why",
 	.opts = explain_opts, .n_opts = N_EXPLAIN, .max_args = 1,
-	.fn = do_explain,
+	.names = COMPLETE_ALL_TOKENS, .fn = do_explain,
 };

@@ -479,5 +479,5 @@ const struct command cmd_login = {
 	    "account that approves first\nis pinned: from then on no other "
 	    "one counts.",
 	.opts = login_opts, .n_opts = N_LOGIN, .min_args = 1, .max_args = 1,
-	.fn = do_login,
+	.names = COMPLETE_LOGINS, .fn = do_login,
 };

@@ -504,5 +504,5 @@ const struct command cmd_revoke = {
 	    "generations are meant (all that is given\nmust fit). TIME is "
 	    "2026-11-22T17:20:00Z, or a duration before now (2h).",
 	.opts = revoke_opts, .n_opts = N_REVOKE, .max_args = OPT_ARGS_MAX,
-	.fn = do_revoke,
+	.names = COMPLETE_ALL_TOKENS, .fn = do_revoke,
 };

@@ -64,9 +64,9 @@ const struct command cmd_list = {
 enum { GET_FORMAT, GET_JSON, GET_MIN_VALID, GET_NAME, GET_NO_NEWLINE,
 	GET_SCHEME, GET_WAIT, N_GET };
 static const struct opt_spec get_opts[N_GET] = {
-	[GET_FORMAT] = { "format", 'f', OPT_TEXT, "FORMAT",
-	    "raw (default), json, env, header, credential_process, "
-	    "exec-credential" },
+	[GET_FORMAT] = { "format", 'f', OPT_TEXT,
+	    "raw|json|env|header|credential_process|exec-credential",
+	    "how to print it (default: raw)" },
 	[GET_JSON] = { "json", 0, OPT_FLAG, NULL,
 	    "the value with its expiry and generation" },
 	[GET_MIN_VALID] = { "min-valid", 0, OPT_DURATION, "DURATION",
@@ -174,5 +174,5 @@ const struct command cmd_get = {
 	    "--wait 0 turns\nthat off. A value on a screen or in a shell "
 	    "variable is seen by more than\nits user: prefer 'run'.",
 	.opts = get_opts, .n_opts = N_GET, .min_args = 1, .max_args = 1,
-	.fn = do_get,
+	.names = COMPLETE_TOKENS, .fn = do_get,
 };

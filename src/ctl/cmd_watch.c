@@ -47,9 +47,9 @@ static const struct opt_spec watch_opts[N_WATCH] = {
 	    "for {{var KEY}} in the template; may be repeated" },
 	[W_SIGNAL] = { "signal", 0, OPT_TEXT, "UNIT:SIGNAL",
 	    "signal its main process after each change" },
-	[W_TEMPLATE] = { "template", 0, OPT_TEXT, "FILE",
+	[W_TEMPLATE] = { "template", 0, OPT_TEXT, "TEMPLATE",
 	    "what to write; without '/': one of those installed" },
-	[W_TOKEN] = { "token", 0, OPT_TEXT, "NAME", "instead of NAME" },
+	[W_TOKEN] = { "token", 0, OPT_TEXT, "TOKEN", "instead of NAME" },
 	[W_WRITE] = { "write", 0, OPT_TEXT, "PATH",
 	    "the file that is replaced on each change" },
 };
@@ -270,5 +270,5 @@ const struct command cmd_watch = {
 	    "because the daemon is away.\nCommands get the path of the "
 	    "content in TOKENBROKER_FILE.",
 	.opts = watch_opts, .n_opts = N_WATCH, .min_args = 0, .max_args = 1,
-	.splits = true, .fn = do_watch,
+	.names = COMPLETE_TOKENS, .splits = true, .fn = do_watch,
 };

@@ -6,6 +6,7 @@
  * them in main.c.
  */
 #include "ctl/ask.h"
+#include "ctl/complete.h"
 #include "ctl/opt.h"
 
 struct args {
@@ -26,6 +27,7 @@ struct command {
 	const struct opt_spec *opts;
 	size_t n_opts;
 	size_t min_args, max_args;
+	enum complete_what names; /* what its arguments are */
 	bool splits; /* what stands behind "--" is a command */
 	bool execs;  /* its exit status is another's: own failures are 125 */
 	bool raw;    /* what stands behind the name is not ours to read */

@@ -33,7 +33,7 @@ print_folded(const char *text)
 void
 help_options(const struct opt_spec *opts, size_t n)
 {
-	char left[64], letter[8];
+	char left[96], letter[8];
 	size_t i;
 
 	for (i = 0; i < n; i++) {

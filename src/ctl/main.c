@@ -13,6 +13,8 @@
 #include "base/tb_error.h"
 #include "ctl/command.h"
 #include "ctl/help.h"
+#include "ctl/helper.h"
+#include "ctl/names.h"
 
 #define RUN_DIR "/run/tokenbroker"
 #define RUN_FAILED 125 /* as env(1) and timeout(1) do */
@@ -193,6 +195,37 @@ find_name(int argc, char **argv)
 	return i;
 }
 
+/* "--complete WORD...", for the shells' completions: see complete.h. */
+static int
+complete(int argc, char **argv)
+{
+	struct complete_row rows[ARRAY_SIZE(commands)];
+	const struct complete c = { .rows = rows, .common = common,
+		.n_rows = ARRAY_SIZE(commands), .n_common = N_COMMON,
+		.names = names_add };
+	struct strbuf out _cleanup_(strbuf_clear) = STRBUF_INIT;
+	struct tb_error err = TB_ERROR_INIT;
+	const char **words = xcalloc((size_t)argc + 2, sizeof(*words));
+	size_t i, raw;
+
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		rows[i] = (struct complete_row){ commands[i]->name,
+			commands[i]->summary, commands[i]->opts,
+			commands[i]->n_opts, commands[i]->names,
+			commands[i]->splits, commands[i]->raw };
+	/* room in front for what the other program is asked */
+	for (i = 0; i < (size_t)argc; i++)
+		words[i + 2] = argv[i];
+	raw = complete_words(&c, words + 2, (size_t)argc, &out);
+	if (raw) {
+		words[raw + 1] = "--complete";
+		helper_exec(words + raw, &err);
+	}
+	free(words);
+	fputs(strbuf_str(&out), stdout);
+	return flush_output(CTL_OK);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -202,6 +235,8 @@ main(int argc, char **argv)
 	int at = MIN2(find_name(argc, argv), argc), i;
 	char *name = argv[at];
 
+	if (argc > 1 && strcmp(argv[1], "--complete") == 0)
+		return complete(argc - 2, argv + 2);
 	/* What stands in front goes behind the name, where it is read. */
 	for (i = at; name && i > 1; i--)
 		argv[i] = argv[i - 1];
