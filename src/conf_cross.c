@@ -165,6 +165,20 @@ check_exchange_keys(const struct conf_item *item, struct tb_error *err)
 	return 0;
 }
 
+/* Where that cannot be, a reload would do something else than it says. */
+static int
+check_change(const struct conf_item *item, struct tb_error *err)
+{
+	const struct token_conf *t = item->object;
+	unsigned caps = t->backend->ops->caps(t->backend, &t->recipe);
+
+	if (!t->update || (caps & BACKEND_CAN_UPDATE))
+		return 0;
+	return conf_error(item, "on_change", err, "on_change = update: what "
+	    "such a token of [backend %s] may do cannot be changed once it "
+	    "is made; with on_change = mint a new one is", t->backend->name);
+}
+
 static int
 check_recipe(const struct conf_build *b, const struct conf_item *item,
     struct tb_error *err)
@@ -173,6 +187,7 @@ check_recipe(const struct conf_build *b, const struct conf_item *item,
 	_cleanup_free_ char *key = NULL;
 
 	if (check_lifetime(b->conf, item, err) < 0 ||
+	    check_change(item, err) < 0 ||
 	    check_exchange_keys(item, err) < 0)
 		return -1;
 	if (t->revoke_superseded && !(t->backend->ops->caps(t->backend,

@@ -55,6 +55,8 @@ static const struct conf_word loss_words[] = {
 	END };
 static const struct conf_word superseded_words[] = {
 	{ "never", false }, { "when_moved", true }, END };
+static const struct conf_word change_words[] = {
+	{ "mint", false }, { "update", true }, END };
 static const struct conf_word container_words[] = {
 	{ "any", -1 }, { "yes", 1 }, { "no", 0 }, END };
 static const struct conf_word door_words[] = {
@@ -330,6 +332,8 @@ const struct conf_option conf_options[] = {
 	    "is a new one tried first"),
 	TOKEN("activate_after", CONF_T_DURATION, activate_after_ms, NULL, 0,
 	    NULL, 0, DAY, "wait instead of a probe"),
+	TOKEN("on_change", CONF_T_FLAG, update, "mint", 0, change_words, 0, 0,
+	    "when its permissions are changed here"),
 	TOKEN("announce_expiry", CONF_T_DISTANCES, announce_ms, "14d 3d 1d", 0,
 	    NULL, SECOND, 3660 * DAY, "how long before an end without renewal"),
 	TOKEN("on_grant_loss", CONF_T_CHOICE, on_grant_loss, "serve", 0,

@@ -256,3 +256,23 @@ answer_listed(struct backend_run *run, const struct http_reply *reply,
 		    spec->list_description);
 	return 0;
 }
+
+int
+answer_one(struct backend_run *run, const struct http_reply *reply,
+    const struct answer_spec *spec, struct tb_error *err)
+{
+	json_t *root _cleanup_json_ = jsonx_parse_secret(&reply->body, err);
+	bool described;
+
+	if (!root)
+		return -1;
+	run->listed = xcalloc(1, sizeof(*run->listed));
+	if (answer_item(root, spec, run->now_s, run->listed, &described,
+		err) < 0)
+		return -1;
+	run->n_listed = 1;
+	if (!streq(run->listed->id, run->token_id))
+		return tb_error_set(err, TB_E_PROTO, "the answer is about "
+		    "another token than was asked for");
+	return 0;
+}

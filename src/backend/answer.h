@@ -45,6 +45,9 @@ bool answer_is_id(const char *id);
 /* Fills token, minted_id and minted_expires_at of run. */
 int answer_minted(struct backend_run *run, const struct http_reply *reply,
     const struct answer_spec *spec, struct tb_error *err);
+/* The same of one token alone, which must be that of run->token_id. */
+int answer_one(struct backend_run *run, const struct http_reply *reply,
+    const struct answer_spec *spec, struct tb_error *err);
 /* Adds to listed, since a list may have pages. */
 int answer_listed(struct backend_run *run, const struct http_reply *reply,
     const struct answer_spec *spec, struct tb_error *err);

@@ -73,6 +73,10 @@ backend_verb_name(enum backend_verb verb)
 		return "probe";
 	case BACKEND_DISABLE:
 		return "disable";
+	case BACKEND_GET:
+		return "get";
+	case BACKEND_UPDATE:
+		return "update";
 	}
 	return "?";
 }
@@ -328,6 +332,19 @@ backend_listed(struct backend_run *run, const struct http_reply *reply,
 	if (reply->status != 200)
 		return backend_refused(run, reply, err);
 	if (answer_listed(run, reply, spec, err) < 0)
+		return backend_unusable(run, err);
+	return BACKEND_DONE;
+}
+
+enum backend_next
+backend_got(struct backend_run *run, const struct http_reply *reply,
+    const struct answer_spec *spec, struct tb_error *err)
+{
+	if (reply->status == 404 || reply->status == 410)
+		return BACKEND_DONE;
+	if (reply->status != 200)
+		return backend_refused(run, reply, err);
+	if (answer_one(run, reply, spec, err) < 0)
 		return backend_unusable(run, err);
 	return BACKEND_DONE;
 }

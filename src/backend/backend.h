@@ -103,6 +103,8 @@ enum backend_verb {
 	BACKEND_REVOKE,
 	BACKEND_PROBE,  /* does this value work yet? */
 	BACKEND_DISABLE, /* it stops working, and could be enabled again */
+	BACKEND_GET,    /* one by its id: is it there, is it alive? */
+	BACKEND_UPDATE, /* it may do now what the recipe says */
 };
 enum {
 	BACKEND_CAN_LIST = 1 << 0,
@@ -112,6 +114,8 @@ enum {
 	BACKEND_NO_MINT = 1 << 4,     /* values come by import only */
 	BACKEND_VALUE_IS_BEARER = 1 << 5, /* oauth: releases the bearer itself */
 	BACKEND_CAN_DISABLE = 1 << 6,
+	BACKEND_CAN_GET = 1 << 10,
+	BACKEND_CAN_UPDATE = 1 << 11,
 	/* Its tokens live until they are revoked: whoever holds one must end
 	 * it there, and nothing is ever over by itself. */
 	BACKEND_NO_EXPIRY = 1 << 7,
@@ -161,7 +165,7 @@ struct backend_run {
 	char *description;         /* mint: never empty, holds the nonce */
 	int64_t expires_at;        /* mint: epoch seconds, never 0 */
 	int64_t now_s;
-	char *token_id;            /* revoke, disable */
+	char *token_id;            /* revoke, disable, get, update */
 	struct secret value;       /* probe; revoke with REVOKES_VALUE */
 	backend_as_client_fn *as_client; /* NULL: not offered */
 	void *as_client_arg;
@@ -178,7 +182,7 @@ struct backend_run {
 	struct secret token;
 	char *minted_id;
 	int64_t minted_expires_at; /* 0: not said, expires_at holds */
-	struct backend_listed *listed;
+	struct backend_listed *listed; /* list; get: it, or none */
 	size_t n_listed;
 	enum backend_probe probe;
 };

@@ -160,6 +160,10 @@ backend_call_wants(enum backend_verb verb)
 		return BACKEND_CAN_PROBE;
 	case BACKEND_DISABLE:
 		return BACKEND_CAN_DISABLE;
+	case BACKEND_GET:
+		return BACKEND_CAN_GET;
+	case BACKEND_UPDATE:
+		return BACKEND_CAN_UPDATE;
 	}
 	return 0;
 }

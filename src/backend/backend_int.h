@@ -30,6 +30,10 @@ enum backend_next backend_cannot(const struct backend_run *run,
 enum backend_next backend_listed(struct backend_run *run,
     const struct http_reply *reply, const struct answer_spec *spec,
     struct tb_error *err);
+/* The answer to the question for one: 404 says that it is not there. */
+enum backend_next backend_got(struct backend_run *run,
+    const struct http_reply *reply, const struct answer_spec *spec,
+    struct tb_error *err);
 /* Complete verdicts, where the status says it all. */
 enum backend_next backend_revoked(struct backend_run *run,
     const struct http_reply *reply, struct tb_error *err);
@@ -40,5 +44,5 @@ enum backend_next backend_probed(struct backend_run *run,
 int backend_to_provider(struct backend_run *run, enum backend_endpoint at,
     struct secret *form, struct http_request *request, struct tb_error *err);
 
-/* "mint", "list", "revoke", "probe", "disable" */
+/* "mint", "list", "revoke", "probe", "disable", "get", "update" */
 const char *backend_verb_name(enum backend_verb verb);

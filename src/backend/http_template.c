@@ -39,6 +39,8 @@ http_template_of(const struct backend_conf *c, enum backend_verb verb)
 	case BACKEND_PROBE:
 		return &c->probe;
 	case BACKEND_DISABLE: /* not offered */
+	case BACKEND_GET:
+	case BACKEND_UPDATE:
 		break;
 	}
 	return NULL;
@@ -55,6 +57,8 @@ http_template_default_method(enum backend_verb verb)
 	case BACKEND_LIST:
 	case BACKEND_PROBE:
 	case BACKEND_DISABLE:
+	case BACKEND_GET:
+	case BACKEND_UPDATE:
 		return "GET";
 	}
 	return "GET";

@@ -212,6 +212,8 @@ influxdb3_send(struct backend_run *run, struct http_request *request,
 		influxdb3_send_probe(run, request);
 		break;
 	case BACKEND_DISABLE:
+	case BACKEND_GET:
+	case BACKEND_UPDATE:
 		return backend_cannot(run, err);
 	}
 	return BACKEND_SEND;
@@ -259,6 +261,8 @@ influxdb3_step(struct backend_run *run, const struct http_reply *reply,
 	case BACKEND_LIST:
 		return backend_listed(run, reply, &influxdb3_spec, err);
 	case BACKEND_DISABLE:
+	case BACKEND_GET:
+	case BACKEND_UPDATE:
 		break;
 	}
 	return backend_cannot(run, err);

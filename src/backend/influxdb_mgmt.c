@@ -103,7 +103,8 @@ influxdb_mgmt_caps(const struct backend_conf *c,
 	if (r && r->kind == BACKEND_KIND_MANAGEMENT)
 		return influxdb_mgmt_by_http(c) ? http_template_caps(c) :
 		    BACKEND_NO_MINT | influxdb_mgmt_imported_caps(c);
-	return BACKEND_CAN_LIST | BACKEND_CAN_REVOKE | BACKEND_NEEDS_PAYER |
+	return BACKEND_CAN_LIST | BACKEND_CAN_REVOKE | BACKEND_CAN_GET |
+	    BACKEND_CAN_UPDATE | BACKEND_NEEDS_PAYER |
 	    (influxdb_mgmt_can_probe(c, r) ? BACKEND_CAN_PROBE : 0);
 }
 
@@ -215,25 +216,34 @@ influxdb_mgmt_url(const struct backend_conf *c, struct strbuf *url)
 	template_url(url, influxdb_mgmt_path(c), vars, ARRAY_SIZE(vars));
 }
 
+/* "permissions":[...] */
+static void
+influxdb_mgmt_add_permissions(const struct backend_recipe *r,
+    struct strbuf *body)
+{
+	strbuf_adds(body, "\"permissions\":[");
+	for (size_t i = 0; i < r->n_permissions; i++) {
+		strbuf_adds(body, i ? ",{\"action\":" : "{\"action\":");
+		strbuf_add_json(body, r->permissions[i].action);
+		strbuf_adds(body, ",\"resource\":");
+		strbuf_add_json(body, r->permissions[i].resource);
+		strbuf_addc(body, '}');
+	}
+	strbuf_addc(body, ']');
+}
+
 static void
 influxdb_mgmt_send_mint(struct backend_run *run, struct strbuf *url,
     struct http_request *request)
 {
-	const struct backend_recipe *r = run->recipe;
 	struct strbuf body _cleanup_(strbuf_clear) = STRBUF_INIT;
 	char expires_at[TIMEFMT_SIZE];
 
 	strbuf_adds(&body, "{\"description\":");
 	strbuf_add_json(&body, run->description);
-	strbuf_adds(&body, ",\"permissions\":[");
-	for (size_t i = 0; i < r->n_permissions; i++) {
-		strbuf_adds(&body, i ? ",{\"action\":" : "{\"action\":");
-		strbuf_add_json(&body, r->permissions[i].action);
-		strbuf_adds(&body, ",\"resource\":");
-		strbuf_add_json(&body, r->permissions[i].resource);
-		strbuf_addc(&body, '}');
-	}
-	strbuf_addf(&body, "],\"expiresAt\":\"%s\"",
+	strbuf_addc(&body, ',');
+	influxdb_mgmt_add_permissions(run->recipe, &body);
+	strbuf_addf(&body, ",\"expiresAt\":\"%s\"",
 	    timefmt_rfc3339(run->expires_at, expires_at, sizeof(expires_at)));
 	if (streq(run->conf->expiration_type, "datetime"))
 		strbuf_adds(&body, ",\"expirationType\":\"datetime\"");
@@ -244,16 +254,29 @@ influxdb_mgmt_send_mint(struct backend_run *run, struct strbuf *url,
 	secret_set_str(&request->body, strbuf_str(&body));
 }
 
+/* get, update, revoke */
 static int
-influxdb_mgmt_send_revoke(struct backend_run *run, struct strbuf *url,
+influxdb_mgmt_send_one(struct backend_run *run, struct strbuf *url,
     struct http_request *request, struct tb_error *err)
 {
+	struct strbuf body _cleanup_(strbuf_clear) = STRBUF_INIT;
+	bool update = run->verb == BACKEND_UPDATE;
+
 	if (!answer_is_id(run->token_id))
 		return tb_error_set(err, TB_E_BADREQ,
-		    "revoke: there is no usable token id");
+		    "%s: there is no usable token id",
+		    backend_verb_name(run->verb));
 	strbuf_addc(url, '/');
 	strbuf_add_percent(url, run->token_id);
-	backend_prepare(run, "DELETE", url, request);
+	backend_prepare(run, update ? "PATCH" :
+	    run->verb == BACKEND_GET ? "GET" : "DELETE", url, request);
+	if (!update)
+		return 0;
+	strbuf_addc(&body, '{');
+	influxdb_mgmt_add_permissions(run->recipe, &body);
+	strbuf_addc(&body, '}');
+	request->content_type = "application/json";
+	secret_set_str(&request->body, strbuf_str(&body));
 	return 0;
 }
 
@@ -290,7 +313,9 @@ influxdb_mgmt_send(struct backend_run *run, struct http_request *request,
 		request->body_cap = BACKEND_LIST_CAP;
 		break;
 	case BACKEND_REVOKE:
-		if (influxdb_mgmt_send_revoke(run, &url, request, err) < 0)
+	case BACKEND_GET:
+	case BACKEND_UPDATE:
+		if (influxdb_mgmt_send_one(run, &url, request, err) < 0)
 			return BACKEND_FAILED;
 		break;
 	case BACKEND_PROBE:
@@ -321,6 +346,11 @@ influxdb_mgmt_read(struct backend_run *run, const struct http_reply *reply,
 		return BACKEND_DONE;
 	case BACKEND_LIST:
 		return backend_listed(run, reply, &influxdb_mgmt_spec, err);
+	case BACKEND_GET:
+		return backend_got(run, reply, &influxdb_mgmt_spec, err);
+	case BACKEND_UPDATE:
+		return reply->status == 200 || reply->status == 204 ?
+		    BACKEND_DONE : backend_refused(run, reply, err);
 	case BACKEND_DISABLE:
 		break;
 	}

@@ -62,7 +62,8 @@ static unsigned
 v2_caps(const struct backend_conf *c, const struct backend_recipe *r)
 {
 	unsigned caps = BACKEND_CAN_LIST | BACKEND_CAN_REVOKE |
-	    BACKEND_CAN_DISABLE | BACKEND_NO_EXPIRY | BACKEND_NEEDS_PAYER;
+	    BACKEND_CAN_DISABLE | BACKEND_CAN_GET | BACKEND_NO_EXPIRY |
+	    BACKEND_NEEDS_PAYER;
 
 	if (!r || !c->probe_url || !template_uses(c->probe_url, "bucket") ||
 	    v2_bucket(r))
@@ -457,7 +458,7 @@ v2_mint(struct backend_run *run, const struct http_reply *reply,
 	return v2_answered(run, root, request, err);
 }
 
-/* ---------------------------------------------------- list, disable, revoke */
+/* ----------------------------------------------- list, get, disable, revoke */
 
 static enum backend_next
 v2_send_list(struct backend_run *run, const char *path, const char *value,
@@ -505,12 +506,14 @@ v2_list(struct backend_run *run, const struct http_reply *reply,
 }
 
 static enum backend_next
-v2_end(struct backend_run *run, const struct http_reply *reply,
+v2_one(struct backend_run *run, const struct http_reply *reply,
     struct http_request *request, struct tb_error *err)
 {
 	struct strbuf path _cleanup_(strbuf_clear) = STRBUF_INIT;
 	struct strbuf url _cleanup_(strbuf_clear) = STRBUF_INIT;
 
+	if (reply && run->verb == BACKEND_GET)
+		return backend_got(run, reply, &v2_spec, err);
 	if (reply)
 		return backend_revoked(run, reply, err); /* 404: gone */
 	if (!answer_is_id(run->token_id)) {
@@ -528,7 +531,8 @@ v2_end(struct backend_run *run, const struct http_reply *reply,
 	}
 	strbuf_adds(&url, run->conf->base_url);
 	strbuf_adds(&url, strbuf_str(&path));
-	backend_prepare(run, "DELETE", &url, request);
+	backend_prepare(run, run->verb == BACKEND_GET ? "GET" : "DELETE",
+	    &url, request);
 	return BACKEND_SEND;
 }
 
@@ -563,11 +567,14 @@ v2_step(struct backend_run *run, const struct http_reply *reply,
 		return v2_list(run, reply, request, err);
 	case BACKEND_REVOKE:
 	case BACKEND_DISABLE:
-		return v2_end(run, reply, request, err);
+	case BACKEND_GET:
+		return v2_one(run, reply, request, err);
 	case BACKEND_PROBE:
+		return v2_probe(run, reply, request);
+	case BACKEND_UPDATE: /* its permissions are as they were made */
 		break;
 	}
-	return v2_probe(run, reply, request);
+	return backend_cannot(run, err);
 }
 
 const struct backend_ops influxdb_v2_ops = {

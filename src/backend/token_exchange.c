@@ -305,6 +305,8 @@ exchange_send(struct backend_run *run, struct http_request *request,
 		break;
 	case BACKEND_LIST:
 	case BACKEND_DISABLE:
+	case BACKEND_GET:
+	case BACKEND_UPDATE:
 		return backend_cannot(run, err);
 	}
 	return r < 0 ? BACKEND_FAILED : BACKEND_SEND;
@@ -584,6 +586,8 @@ exchange_step(struct backend_run *run, const struct http_reply *reply,
 		return exchange_probed(run, reply);
 	case BACKEND_LIST:
 	case BACKEND_DISABLE:
+	case BACKEND_GET:
+	case BACKEND_UPDATE:
 		break;
 	}
 	return backend_cannot(run, err);

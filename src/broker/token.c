@@ -39,6 +39,7 @@ token_new(const struct token_env *env, const struct conf *conf,
 	loop_timer_init(&t->plan, env->loop, token_on_plan, t);
 	token_waiters_init(t);
 	token_mint_init(t);
+	token_update_init(t);
 	token_held_init(t);
 	token_superseded_init(t);
 	return t;
@@ -48,6 +49,7 @@ void
 token_stop(struct token *t)
 {
 	token_mint_stop(t);
+	token_update_stop(t);
 	token_revoke_stop(t);
 	token_waiters_orphan(t);
 	token_held_stop(t);
@@ -60,6 +62,7 @@ token_park(struct token *t)
 {
 	t->parked = true;
 	token_mint_park(t);
+	token_update_stop(t);
 	token_waiters_orphan(t);
 	token_plan_superseded(t);
 }
@@ -86,6 +89,7 @@ void
 token_set_conf(struct token *t, const struct conf *conf,
     const struct token_conf *tc)
 {
+	token_update_stop(t);
 	conf_ref(conf);
 	conf_unref(t->conf);
 	t->conf = conf;
@@ -344,7 +348,7 @@ token_renewal_is_due(const struct token *t)
 
 	if (!g || !token_may_renew(t))
 		return false;
-	if (!streq(g->recipe, t->recipe))
+	if (token_is_outdated(t, g))
 		return true;
 	return token_renew_in_s(t, g) <= 0 && t->used;
 }
@@ -370,12 +374,14 @@ token_make_plan(struct token *t)
 	 * waited for; a deadline in the past would spin. */
 	if (t->current && token_may_renew(t) && !t->mint && !t->fresh &&
 	    !t->probing && !t->last_error.code) {
-		in = streq(t->current->recipe, t->recipe) ?
-		    token_renew_in_s(t, t->current) : 0;
+		in = token_is_outdated(t, t->current) ? 0 :
+		    token_renew_in_s(t, t->current);
 		if (in > 0 || token_renewal_is_due(t))
 			next = MIN2(next, MAX2(in, 0));
 	}
 	next = MIN2(next, token_announce_in_s(t));
+	if (token_update_is_due(t))
+		next = 0;
 	if (next == INT64_MAX)
 		loop_timer_stop(&t->plan);
 	else
@@ -409,6 +415,7 @@ token_on_plan(void *arg)
 	token_retire_expired(t);
 	token_choose_current(t);
 	token_announce(t);
+	token_update_next(t);
 	if (token_renewal_is_due(t))
 		token_mint_now(t);
 	else if (t->current && !t->used &&

@@ -25,6 +25,7 @@ struct token_conf {
 	bool revoke_superseded; /* when_moved (true) or never */
 	int64_t overlap_ms;     /* with it: not before */
 	bool hard_overlap;      /* ... and then, whoever uses it */
+	bool update; /* on_change = update: living values are changed */
 	/* An end that no renewal comes before is told so long before it;
 	 * longest first. */
 	int64_t announce_ms[8];

@@ -98,6 +98,18 @@ struct token {
 	struct generation *checking;
 	struct upstream *check;
 
+	/* is one that a list has not still there? */
+	uint64_t confirming;
+	struct upstream *confirm;
+
+	/* on_change = update */
+	uint64_t updating;
+	char *update_recipe; /* what it is changed to */
+	struct upstream *update;
+	struct loop_timer update_timer;
+	struct backoff update_backoff;
+	bool update_refused; /* of this configuration: replaced instead */
+
 	struct settlings settlings;
 	struct revokings revokings;
 	struct revoke_batches batches;
@@ -140,6 +152,15 @@ int64_t token_announce_in_s(const struct token *t);
 void token_announce(struct token *t);
 bool token_is_ending_soon(const struct token *t);
 void token_add_ending(const struct token *t, json_t *o);
+
+/* token_update.c */
+/* It was minted for something else, and is to be replaced for that. */
+bool token_is_outdated(const struct token *t, const struct generation *g);
+bool token_update_is_due(const struct token *t);
+void token_update_next(struct token *t);
+void token_update_init(struct token *t);
+/* Also before a new configuration: what was under way is begun again. */
+void token_update_stop(struct token *t);
 
 /* token_wait.c */
 void token_answer_soon(struct token *t);

@@ -13,6 +13,7 @@
 #include "broker/mint.h"
 #include "broker/settle.h"
 #include "broker/token_int.h"
+#include "broker/upstream.h"
 #include "conf.h"
 #include "state/audit.h"
 
@@ -63,33 +64,6 @@ token_tell_missing(struct token *t, struct generation *g)
 	token_check_generation(t, g);
 }
 
-bool
-token_was_listed(struct token *t, uint64_t number, bool listed,
-    int64_t began_ms)
-{
-	struct generation *g = token_find(t, number);
-
-	if (!g || g->state != GENERATION_READY)
-		return false;
-	if (listed) {
-		if (g->missing_since)
-			log_info("token", "%s: generation %" PRIu64 " is "
-			    "listed again", t->tc->name, g->number);
-		g->missing_ms = g->missing_since = 0;
-		return false;
-	}
-	if (g->missing_since)
-		return false;
-	if (!g->missing_ms)
-		g->missing_ms = MAX2(began_ms, g->born_ms);
-	if (began_ms - g->missing_ms < t->conf->settle_time_ms)
-		return true;
-	token_tell_missing(t, g);
-	return false;
-}
-
-/* ---------------------------------------------------- listed as revoked */
-
 /* A list may lag behind a mint, but no service takes a revocation back: what
  * it calls revoked works for nobody, and is not handed out for it to fail. */
 static void
@@ -115,6 +89,79 @@ token_end_revoked(struct token *t, struct generation *g)
 		token_mint_now(t);
 	}
 }
+
+/* The service was asked for this one: lists may be cut. */
+static void
+token_on_confirmed(void *arg, struct backend_run *run,
+    const struct tb_error *err)
+{
+	struct token *t = arg;
+	struct generation *g = token_find(t, t->confirming);
+
+	t->confirm = NULL;
+	if (!g || g->state != GENERATION_READY || g->missing_since)
+		return;
+	if (err) {
+		log_info("token", "%s: generation %" PRIu64 " is not listed, "
+		    "and could not be asked for: %s", t->tc->name, g->number,
+		    err->msg);
+		token_tell_missing(t, g);
+	} else if (run->n_listed == 0) {
+		token_tell_missing(t, g);
+	} else if (run->listed->revoked) {
+		token_end_revoked(t, g);
+	} else {
+		log_info("token", "%s: '%s' has generation %" PRIu64 ", which "
+		    "its list has not", t->tc->name, g->backend, g->number);
+		g->missing_ms = 0;
+	}
+}
+
+static void
+token_confirm_missing(struct token *t, struct generation *g)
+{
+	struct backend_run run = { .verb = BACKEND_GET };
+	unsigned caps = t->tc->backend->ops->caps(t->tc->backend,
+	    &t->tc->recipe);
+
+	if (!(caps & BACKEND_CAN_GET) || !g->id) {
+		token_tell_missing(t, g);
+		return;
+	}
+	if (t->confirm)
+		return; /* the next look comes back to it */
+	t->confirming = g->number;
+	run.token_id = xstrdup(g->id);
+	t->confirm = upstream_start(&t->env, t->conf, t->tc, &run,
+	    token_on_confirmed, t);
+}
+
+bool
+token_was_listed(struct token *t, uint64_t number, bool listed,
+    int64_t began_ms)
+{
+	struct generation *g = token_find(t, number);
+
+	if (!g || g->state != GENERATION_READY)
+		return false;
+	if (listed) {
+		if (g->missing_since)
+			log_info("token", "%s: generation %" PRIu64 " is "
+			    "listed again", t->tc->name, g->number);
+		g->missing_ms = g->missing_since = 0;
+		return false;
+	}
+	if (g->missing_since)
+		return false;
+	if (!g->missing_ms)
+		g->missing_ms = MAX2(began_ms, g->born_ms);
+	if (began_ms - g->missing_ms < t->conf->settle_time_ms)
+		return true;
+	token_confirm_missing(t, g);
+	return false;
+}
+
+/* ---------------------------------------------------- listed as revoked */
 
 void
 token_was_revoked(struct token *t, uint64_t number)
@@ -185,7 +232,7 @@ learn_from(struct token *t, struct generation *g,
 		generation_start_clock(g);
 		t->serial = broker_serial(t->env.broker);
 	}
-	token_audit_generation(t, g, AUDIT_IMPORTED, "found upstream");
+	token_audit_generation(t, g, AUDIT_UPDATED, "found upstream");
 	token_save_generation(t, g, NULL, NULL, NULL);
 	token_make_plan(t);
 }

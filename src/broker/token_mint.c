@@ -85,7 +85,7 @@ static void
 token_on_retry(void *arg)
 {
 	struct token *t = arg;
-	bool due = t->current && (!streq(t->current->recipe, t->recipe) ||
+	bool due = t->current && (token_is_outdated(t, t->current) ||
 	    token_renew_in_s(t, t->current) <= 0);
 
 	if (token_is_wanted(t) || due)
@@ -523,6 +523,7 @@ token_mint_park(struct token *t)
 	}
 	token_probe_stop(t);
 	upstream_cancel(&t->check);
+	upstream_cancel(&t->confirm);
 	t->checking = NULL;
 }
 
@@ -535,6 +536,7 @@ token_mint_stop(struct token *t)
 	writer_forget(&t->saving);
 	upstream_cancel(&t->probe);
 	upstream_cancel(&t->check);
+	upstream_cancel(&t->confirm);
 	loop_timer_stop(&t->retry);
 	loop_timer_stop(&t->probe_timer);
 	generation_free(STEAL(t->fresh));

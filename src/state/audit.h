@@ -37,6 +37,7 @@ enum audit_event {
 	AUDIT_MISSING,     /* a service does not list a value of ours */
 	AUDIT_UNSETTLED,   /* nobody can say what became of a mint */
 	AUDIT_EXPIRING,    /* the end is near and nothing newer is ready */
+	AUDIT_UPDATED,     /* a value may do something else now */
 	AUDIT_REKEYED,     /* the records are under another master key */
 	AUDIT_QUARANTINED, /* a record, or the whole state, is not used */
 	AUDIT_ADOPTED,     /* ... is used after all: an operator said so */

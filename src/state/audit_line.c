@@ -43,6 +43,7 @@ static const char *const event_names[AUDIT_EVENTS] = {
 	[AUDIT_MISSING] = "missing",
 	[AUDIT_UNSETTLED] = "unsettled",
 	[AUDIT_EXPIRING] = "expiring",
+	[AUDIT_UPDATED] = "updated",
 	[AUDIT_REKEYED] = "rekeyed",
 	[AUDIT_QUARANTINED] = "quarantined",
 	[AUDIT_ADOPTED] = "adopted",

@@ -71,6 +71,58 @@ test_clustered_requests(void **state)
 }
 
 static void
+test_get_and_update(void **state)
+{
+	struct backend_conf c = fix_clustered();
+	struct backend_recipe r = fix_permissions("read:metrics write:a\"b");
+	static const struct {
+		enum backend_verb verb;
+		int status;
+		const char *answer;
+		enum tb_errc code;
+		size_t n;
+		bool revoked;
+	} rows[] = {
+		{ BACKEND_GET, 200, "{\"id\":\"id-1\",\"description\":\"x\"}",
+		    TB_OK, 1, false },
+		{ BACKEND_GET, 200, "{\"id\":\"id-1\",\"description\":\"x\","
+		    "\"revokedAt\":\"2026-01-02T03:04:05.678Z\"}", TB_OK, 1,
+		    true },
+		{ BACKEND_GET, 404, "{\"code\":404,\"message\":\"no\"}", TB_OK,
+		    0, false },
+		{ BACKEND_GET, 200, "{\"id\":\"other\"}", TB_E_PROTO, 0, false },
+		{ BACKEND_GET, 200, "<html>", TB_E_PROTO, 0, false },
+		{ BACKEND_GET, 500, "{}", TB_E_TRANSIENT, 0, false },
+		{ BACKEND_UPDATE, 200, "{\"id\":\"id-1\"}", TB_OK, 0, false },
+		{ BACKEND_UPDATE, 204, "", TB_OK, 0, false },
+		{ BACKEND_UPDATE, 404, "{}", TB_E_UPSTREAM, 0, false },
+		{ BACKEND_UPDATE, 409, "{}", TB_E_UPSTREAM, 0, false },
+		{ BACKEND_UPDATE, 503, "{}", TB_E_BUSY, 0, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		fake_http_push_json(rows[i].status, rows[i].answer);
+		fix_call(&c, &r, rows[i].verb);
+		assert_int_equal(fix.err.code, rows[i].code);
+		if (rows[i].code == TB_OK && rows[i].verb == BACKEND_GET) {
+			assert_int_equal(fix.run.n_listed, rows[i].n);
+			assert_int_equal(rows[i].n && fix.run.listed->revoked,
+			    rows[i].revoked);
+		}
+		assert_string_equal(fake_http_last()->url,
+		    "https://influx.example.com/api/v0/tokens/id-1");
+	}
+	assert_string_equal(fake_http_last()->method, "PATCH");
+	/* nothing but what is published: description or permissions */
+	assert_string_equal(fake_http_last()->body, "{\"permissions\":["
+	    "{\"action\":\"read\",\"resource\":\"metrics\"},"
+	    "{\"action\":\"write\",\"resource\":\"a\\\"b\"}]}");
+	assert_string_equal(fake_http_header(fake_http_last(),
+	    "Authorization"), "Bearer " FIX_BEARER);
+	backend_recipe_clear(&r);
+}
+
+static void
 test_configured_request(void **state)
 {
 	struct backend_conf c = fix_clustered();
@@ -144,7 +196,7 @@ test_caps(void **state)
 		{ "read:*", "https://i.example/q?db=health", true, "health" },
 	};
 	const unsigned base = BACKEND_CAN_LIST | BACKEND_CAN_REVOKE |
-	    BACKEND_NEEDS_PAYER;
+	    BACKEND_CAN_GET | BACKEND_CAN_UPDATE | BACKEND_NEEDS_PAYER;
 	struct backend_conf c = fix_clustered();
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -390,6 +442,7 @@ main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, fix_setup, fix_teardown)
 		T(test_dedicated_mint_request),
 		T(test_clustered_requests),
+		T(test_get_and_update),
 		T(test_configured_request),
 		T(test_revoke_bad_id),
 		T(test_caps),

@@ -403,6 +403,8 @@ test_end_and_probe(void **state)
 		    "Token " FIX_BEARER, "", 204 },
 		{ BACKEND_REVOKE, "DELETE", BASE "/api/v2/authorizations/a%2Fb",
 		    "Token " FIX_BEARER, "", 404 },
+		{ BACKEND_GET, "GET", BASE "/api/v2/authorizations/a%2Fb",
+		    "Token " FIX_BEARER, "", 404 },
 		{ BACKEND_PROBE, "GET", BASE "/api/v2/buckets?limit=1",
 		    "Token " FIX_VALUE, "", 401 },
 	};

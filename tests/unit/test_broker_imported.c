@@ -273,7 +273,7 @@ test_found_by_its_prefix(void **state)
 	assert_int_equal(world_count("GET", "influx.test/mgmt"), 1);
 	assert_non_null(strstr(fake_state_record("generation", "mgmt.1"),
 	    "\"id\":\"m-7\""));
-	assert_int_equal(fake_state_audits(AUDIT_IMPORTED), 2);
+	assert_int_equal(fake_state_audits(AUDIT_UPDATED), 1);
 	assert_int_equal(fake_state_audits(AUDIT_MISSING), 0);
 }
 

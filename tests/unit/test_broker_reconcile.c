@@ -479,6 +479,8 @@ test_missing_value_is_probed(void **state)
 	assert_int_equal(fake_state_audits(AUDIT_MISSING), 0);
 	/* told after two lists, and dropped only because it is refused */
 	push_list(NULL, "", "", 1);
+	fake_http_push_json_for("/tokens/id-1", 404, "{\"code\":404,"
+	    "\"message\":\"no such token\"}");
 	fake_loop_advance(2 * MINUTE_MS);
 	assert_int_equal(fake_state_audits(AUDIT_MISSING), 1);
 	assert_int_equal(world_count("GET", "/probe"), 1);
@@ -487,6 +489,36 @@ test_missing_value_is_probed(void **state)
 	fake_loop_run_pending();
 	assert_int_equal(fake_state_audits(AUDIT_REJECTED), 1);
 	assert_int_equal(world_count("POST", "/tokens"), 2);
+	fake_http_drop_scripted();
+}
+
+/* A list may be cut: what it has not is asked for by its id. */
+static void
+test_unlisted_value_is_asked_for(void **state)
+{
+	static const char *const answers[] = {
+		"{\"id\":\"id-1\",\"description\":\"x\"}",
+		"{\"id\":\"id-1\",\"description\":\"x\",\"revokedAt\":"
+		"\"2026-11-22T17:30:00Z\"}",
+	};
+	struct world *w = *state;
+	struct broker_view view;
+	char nonce[33];
+
+	get_first(w, nonce);
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+		assert_true(broker_get(w->broker, "db", 0, &view));
+		fake_http_push_json_for("/tokens/id-1", 200, answers[i]);
+		push_list(NULL, "", "", 6);
+		for (int n = 0; n < 24 && world_count("GET", "/tokens/id-1") <=
+		    i; n++)
+			fake_loop_advance(10 * MINUTE_MS);
+		assert_int_equal(world_count("GET", "/tokens/id-1"), i + 1);
+		fake_http_drop_scripted();
+		assert_int_equal(fake_state_audits(AUDIT_MISSING), 0);
+		assert_int_equal(fake_state_audits(AUDIT_REJECTED), i);
+	}
+	assert_false(broker_get(w->broker, "db", 0, &view));
 	fake_http_drop_scripted();
 }
 
@@ -797,6 +829,7 @@ main(void)
 		T(test_unconfigured_token_is_no_orphan, revoke),
 		T(test_twin_of_a_held_value, report),
 		T(test_missing_value_is_probed, report),
+		T(test_unlisted_value_is_asked_for, report),
 		T(test_missing_value_that_works_stays, report),
 		T(test_nobody_pays, no_login),
 		T(test_failures_back_off, report),

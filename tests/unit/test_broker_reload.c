@@ -121,6 +121,73 @@ test_mint_across_a_reload_keeps_its_recipe(void **state)
 	assert_string_equal(secret_reveal(view.value), "apiv1_new");
 }
 
+/* on_change = update: the values that live are changed, none is made. */
+static void
+test_permissions_are_updated_in_place(void **state)
+{
+	struct world *w = *state;
+	struct heard h = { .answers = 0 };
+	struct broker_view view;
+
+	get_first(w, &h);
+	fake_http_push_json_for("/tokens/id-1", 503, "{\"code\":503,"
+	    "\"message\":\"later\"}");
+	fake_http_push_json_for("/tokens/id-1", 200, "{\"id\":\"id-1\"}");
+	reload(w, "write:metrics\n", "read:metrics\non_change = update\n");
+	fake_loop_advance(5000);
+	assert_int_equal(world_count("PATCH", "/tokens/id-1"), 2);
+	assert_int_equal(world_count("POST", "/tokens"), 1);
+	assert_true(broker_get(w->broker, "db", 0, &view));
+	assert_string_equal(secret_reveal(view.value), "apiv1_one");
+	assert_int_equal(fake_state_audits(AUDIT_UPDATED), 1);
+	world_crash(w);
+	fake_loop_advance(HOUR_MS);
+	assert_int_equal(world_count("PATCH", "/tokens"), 2);
+	assert_int_equal(world_count("POST", "/tokens"), 1);
+}
+
+/* Cut off before the answer was here: done again by the next run. */
+static void
+test_update_is_repeated_after_a_crash(void **state)
+{
+	struct world *w = *state;
+	struct heard h = { .answers = 0 };
+
+	get_first(w, &h);
+	reload(w, "write:metrics\n", "read:metrics\non_change = update\n");
+	fake_loop_advance(1);
+	assert_int_equal(world_count("PATCH", "/tokens/id-1"), 1);
+	world_crash(w);
+	fake_http_push_json_for("/tokens/id-1", 200, "{\"id\":\"id-1\"}");
+	fake_loop_advance(1000);
+	assert_int_equal(world_count("PATCH", "/tokens/id-1"), 2);
+	assert_int_equal(fake_state_audits(AUDIT_UPDATED), 1);
+	fake_loop_advance(HOUR_MS);
+	assert_int_equal(world_count("PATCH", "/tokens/id-1"), 2);
+}
+
+/* What the service will not change is replaced. */
+static void
+test_update_that_is_refused_mints(void **state)
+{
+	struct world *w = *state;
+	struct heard h = { .answers = 0 };
+	struct broker_view view;
+
+	get_first(w, &h);
+	fake_http_push_json_for("/tokens/id-1", 405, "{\"code\":405,"
+	    "\"message\":\"no\"}");
+	world_push_mint("id-2", "apiv1_two");
+	reload(w, "write:metrics\n", "read:metrics\non_change = update\n");
+	fake_loop_advance(2000);
+	assert_int_equal(world_count("PATCH", "/tokens/id-1"), 1);
+	assert_int_equal(fake_state_audits(AUDIT_UPDATED), 0);
+	assert_true(broker_get(w->broker, "db", 0, &view));
+	assert_string_equal(secret_reveal(view.value), "apiv1_two");
+	fake_loop_advance(HOUR_MS);
+	assert_int_equal(world_count("PATCH", "/tokens"), 1);
+}
+
 static void
 test_mint_of_another_backend_is_not_released(void **state)
 {
@@ -481,6 +548,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_payer_renamed_while_settling),
 		T(test_mint_across_a_reload_keeps_its_recipe),
+		T(test_permissions_are_updated_in_place),
+		T(test_update_is_repeated_after_a_crash),
+		T(test_update_that_is_refused_mints),
 		T(test_mint_of_another_backend_is_not_released),
 		T(test_mint_of_another_backend_is_settled),
 		T(test_removed_while_minting_is_settled),
