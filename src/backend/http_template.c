@@ -17,6 +17,7 @@
 #include "backend/template.h"
 #include "base/strbuf.h"
 #include "base/timefmt.h"
+#include "lib/jsonx.h"
 
 
 /* The values of one request, and the room some of them need. */
@@ -113,6 +114,25 @@ http_template_fill(struct http_template_vars *vars,
 
 /* ---------------------------------------------------------------- at load */
 
+/* Filled in with samples it must be JSON, which it then is with any values. */
+static int
+http_template_check_body(const char *body,
+    const struct http_template_vars *vars, struct tb_error *err)
+{
+	struct strbuf text _cleanup_(strbuf_clear) = STRBUF_INIT;
+	struct tb_error why = TB_ERROR_INIT;
+	json_t *json _cleanup_json_ = NULL;
+
+	if (template_check(body, vars->v, ARRAY_SIZE(vars->v), err) < 0)
+		return -1;
+	template_json(&text, body, vars->v, ARRAY_SIZE(vars->v));
+	json = jsonx_parse(strbuf_str(&text), text.len, &why);
+	if (!json)
+		return tb_error_set(err, TB_E_CONFIG,
+		    "it is no JSON object or array: %s", why.msg);
+	return 0;
+}
+
 static int
 http_template_check_one(const struct backend_conf *c, enum backend_verb verb,
     struct tb_error *err)
@@ -142,8 +162,7 @@ http_template_check_one(const struct backend_conf *c, enum backend_verb verb,
 	snprintf(key, sizeof(key), "%s_url", name);
 	if (check_url(c, key, t->url, vars.v, ARRAY_SIZE(vars.v), err) < 0)
 		return -1;
-	if (t->body && template_check(t->body, vars.v, ARRAY_SIZE(vars.v),
-		err) < 0)
+	if (t->body && http_template_check_body(t->body, &vars, err) < 0)
 		return tb_error_wrap(err, "%s_body", name);
 	return 0;
 }

@@ -12,7 +12,9 @@
 #include "base/tb_error.h"
 #include "base/util.h"
 
-typedef void template_encode_fn(struct strbuf *out, const char *value);
+/* in_string: what the text before it says, if it is JSON. */
+typedef void template_encode_fn(struct strbuf *out, const char *value,
+    bool in_string);
 
 /* The length of the word when a placeholder begins at s, else 0. */
 static size_t
@@ -74,11 +76,27 @@ template_uses(const char *text, const char *word)
 	return false;
 }
 
+/* The next byte of JSON: is what follows it in a string? */
+static bool
+template_follow(const char *text, const char *s, bool in_string)
+{
+	size_t escapes = 0;
+
+	if (*s != '"')
+		return in_string;
+	while (in_string && s > text && *--s == '\\')
+		escapes++;
+	return escapes % 2 ? in_string : !in_string;
+}
+
 static void
 template_render(struct strbuf *out, const char *text,
     const struct template_var *vars, size_t n_vars,
     template_encode_fn *encode)
 {
+	const char *begin = text;
+	bool in_string = false;
+
 	while (*text) {
 		size_t n = template_word_at(text);
 		const struct template_var *v = n ?
@@ -86,28 +104,53 @@ template_render(struct strbuf *out, const char *text,
 		    NULL;
 
 		if (v && v->value) {
-			encode(out, v->value);
+			encode(out, v->value, in_string);
 			text += n + 2;
 		} else {
+			in_string = template_follow(begin, text, in_string);
 			strbuf_addc(out, *text++);
 		}
 	}
 }
 
+/* JSON has no leading zeros, and its readers no more than so many digits. */
+static bool
+template_is_number(const char *value)
+{
+	size_t n;
+
+	value += *value == '-';
+	n = strspn(value, "0123456789");
+	return n >= 1 && n <= 15 && !value[n] && (n == 1 || *value != '0');
+}
+
 static void
-template_encode_json(struct strbuf *out, const char *value)
+template_encode_json(struct strbuf *out, const char *value, bool in_string)
 {
 	struct strbuf quoted _cleanup_(strbuf_clear) = STRBUF_INIT;
 
+	if (!in_string && template_is_number(value)) {
+		strbuf_adds(out, value);
+		return;
+	}
 	strbuf_add_json(&quoted, value);
-	strbuf_add(out, strbuf_str(&quoted) + 1, quoted.len - 2);
+	if (in_string)
+		strbuf_add(out, strbuf_str(&quoted) + 1, quoted.len - 2);
+	else
+		strbuf_adds(out, strbuf_str(&quoted));
+}
+
+static void
+template_encode_url(struct strbuf *out, const char *value, bool in_string)
+{
+	strbuf_add_percent(out, value);
 }
 
 void
 template_url(struct strbuf *out, const char *text,
     const struct template_var *vars, size_t n_vars)
 {
-	template_render(out, text, vars, n_vars, strbuf_add_percent);
+	template_render(out, text, vars, n_vars, template_encode_url);
 }
 
 void

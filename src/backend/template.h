@@ -5,6 +5,10 @@
  * brace, lower-case letters and underscores, a brace; every other brace is
  * literal, since JSON is full of them. Values are encoded for the place they
  * go to and are never looked at again, so none can inject anything.
+ *
+ * In JSON the place is inside a string or outside of one, as the text before it
+ * says: inside, the value is content of it; outside, it is a value of its own,
+ * a number if it looks like one and else a string.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,6 +30,6 @@ bool template_uses(const char *text, const char *word);
 /* Values percent-encoded. */
 void template_url(struct strbuf *out, const char *text,
     const struct template_var *vars, size_t n_vars);
-/* Values as the content of a JSON string; its quotes are the template's. */
+/* Values as a part of JSON. */
 void template_json(struct strbuf *out, const char *text,
     const struct template_var *vars, size_t n_vars);

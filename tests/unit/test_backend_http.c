@@ -22,8 +22,11 @@ test_template_render(void **state)
 		{ "", "", "" },
 		{ "plain", "plain", "plain" },
 		{ "{id}", "%7Bname%7D%2F..%3Fx%3D%221%22%26y",
-		    "{name}/..?x=\\\"1\\\"&y" },
-		{ "a{name}b", "an%5C%0Ab", "an\\\\\\nb" },
+		    "\"{name}/..?x=\\\"1\\\"&y\"" },
+		{ "\"{id}\"", "\"%7Bname%7D%2F..%3Fx%3D%221%22%26y\"",
+		    "\"{name}/..?x=\\\"1\\\"&y\"" },
+		{ "a{name}b", "an%5C%0Ab", "a\"n\\\\\\n\"b" },
+		{ "\"a{name}b\"", "\"an%5C%0Ab\"", "\"an\\\\\\nb\"" },
 		{ "{id_two}{id_two}", "22", "22" },
 		{ "{\"a\":{\"b\":\"{id_two}\"},\"c\":{}}",
 		    "{\"a\":{\"b\":\"2\"},\"c\":{}}",
@@ -75,6 +78,85 @@ test_template_check(void **state)
 	assert_true(template_uses("a{b}{id}", "id"));
 	assert_false(template_uses("a{idx}", "id"));
 	assert_false(template_uses(NULL, "id"));
+}
+
+/* What has been tried on others: each is one segment, one parameter, one string
+ * or one value, and nothing more. */
+static void
+test_template_attacks(void **state)
+{
+	static const char *const values[] = { "", "a", "\"", "\\", "\\\"",
+		"\",\"admin\":true,\"x\":\"", "true", "1}", "[1]", "null", "7",
+		"-7", "007", "1e9", "99999999999999999999", "a\nb\r\nX: y",
+		"\t\b\f\x01\x1f\x7f", "%2f..%2f", "../..", "a/b?c=d&e=f#g",
+		"{id}", "{description}{id}", "{{id}}", "\xc3\xa9\xe2\x82\xac",
+		"\xf0\x9f\x98\x80", "\xc3", "\xff\xfe", "\xed\xa0\x80",
+		"</script>", "${jndi:x}", "'; DROP TABLE t; --", "\u2028" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		const struct template_var vars[] = { { "id", values[i] } };
+		struct strbuf out _cleanup_(strbuf_clear) = STRBUF_INIT;
+		struct tb_error err = TB_ERROR_INIT;
+		json_t *json;
+
+		template_url(&out, "/k/{id}/x?d={id}&e=1", vars, 1);
+		assert_int_equal(strspn(strbuf_str(&out), "/?=&%-._~kxde"
+		    "0123456789abcdefghijklmnopqrstuvwxyz"
+		    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"), out.len);
+		assert_ptr_equal(strchr(strbuf_str(&out) + 3, '/'),
+		    strstr(strbuf_str(&out), "/x?d="));
+		assert_ptr_equal(strrchr(strbuf_str(&out), '&'),
+		    strstr(strbuf_str(&out), "&e=1"));
+
+		strbuf_reset(&out);
+		template_json(&out, "{\"a\\\"b\\\\\":\"x{id}y\",\"v\":{id},"
+		    "\"l\":[{id},\"{id}\"],\"end\":1}", vars, 1);
+		json = jsonx_parse(strbuf_str(&out), out.len, &err);
+		if (!json)
+			fail_msg("value %zu: %s: %s", i, err.msg,
+			    strbuf_str(&out));
+		assert_int_equal(json_object_size(json), 4);
+		assert_int_equal(json_array_size(json_object_get(json, "l")),
+		    2);
+		assert_true(json_is_string(json_object_get(json, "v")) ||
+		    json_is_integer(json_object_get(json, "v")));
+		if (i < 25 && json_is_string(json_object_get(json, "v")))
+			assert_string_equal(json_string_value(
+			    json_object_get(json, "v")), values[i]);
+		json_decref(json);
+	}
+}
+
+/* The same with whatever comes: bytes of a small generator. */
+static void
+test_template_random(void **state)
+{
+	static const char pieces[] = "\"\\{}[]:,/%?#&= \n\xc3\xa9id0aZ\x7f\x80";
+	uint32_t seed = 4711;
+
+	for (int round = 0; round < 20000; round++) {
+		struct strbuf out _cleanup_(strbuf_clear) = STRBUF_INIT;
+		struct tb_error err = TB_ERROR_INIT;
+		char value[24];
+		const struct template_var vars[] = { { "id", value } };
+		size_t n = (seed >> 3) % sizeof(value);
+		json_t *json;
+
+		for (size_t i = 0; i < n; i++) {
+			seed = seed * 1664525 + 1013904223;
+			value[i] = pieces[(seed >> 16) % (sizeof(pieces) - 1)];
+		}
+		value[n] = '\0';
+		seed = seed * 1664525 + 1013904223;
+		template_json(&out, "{\"s\":\"{id}\",\"v\":{id}}", vars, 1);
+		json = jsonx_parse(strbuf_str(&out), out.len, &err);
+		if (!json || json_object_size(json) != 2)
+			fail_msg("round %d: %s", round, strbuf_str(&out));
+		json_decref(json);
+		strbuf_reset(&out);
+		template_url(&out, "{id}", vars, 1);
+		assert_null(strpbrk(strbuf_str(&out), "\"\\{}[]:,/?#&= \n"));
+	}
 }
 
 /* ---------------------------------------------------------------- requests */
@@ -221,6 +303,72 @@ test_pointers(void **state)
 					 "description at '/comment'");
 }
 
+/* Where the token is to stand, and under which word. */
+static void
+test_other_header(void **state)
+{
+	static const struct {
+		const char *header, *scheme, *want_header, *want;
+	} rows[] = {
+		{ NULL, NULL, "Authorization", "Bearer " FIX_BEARER },
+		{ NULL, "none", "Authorization", FIX_BEARER },
+		{ NULL, "Token", "Authorization", "Token " FIX_BEARER },
+		{ "PRIVATE-TOKEN", NULL, "PRIVATE-TOKEN", FIX_BEARER },
+		{ "X-Api-Key", "Key", "X-Api-Key", "Key " FIX_BEARER },
+	};
+	struct backend_recipe r = fix_recipe(BACKEND_KIND_CUSTOM);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct backend_conf c = fix_http();
+		const struct fake_http_request *q;
+
+		c.auth_header = LIT(rows[i].header);
+		c.auth_scheme = LIT(rows[i].scheme);
+		fake_http_push_json(200, "[]");
+		fix_call(&c, &r, BACKEND_LIST);
+		q = fake_http_last();
+		assert_string_equal(fake_http_header(q, rows[i].want_header),
+		    rows[i].want);
+		if (rows[i].header)
+			assert_null(fake_http_header(q, "Authorization"));
+	}
+}
+
+/* A day is sent, and a day comes back: over when it begins. A list that says
+ * where an element's end is. */
+static void
+test_days(void **state)
+{
+	struct backend_recipe r = fix_recipe(BACKEND_KIND_CUSTOM);
+	struct backend_conf c = fix_http();
+	struct tb_error err = TB_ERROR_INIT;
+	char day[TIMEFMT_SIZE], body[128];
+
+	c.mint.body = LIT("{\"n\":\"{description}\",\"e\":\"{expires_on}\"}");
+	assert_int_equal(c.ops->check(&c, &err), 0);
+	timefmt_rfc3339(FIX_EXPIRES, day, sizeof(day));
+	day[10] = '\0';
+	snprintf(body, sizeof(body),
+	    "{\"token\":\"t\",\"id\":7,\"expires_at\":\"%s\"}", day);
+	fake_http_push_json(201, body);
+	fix_call(&c, &r, BACKEND_MINT);
+	assert_int_equal(fix.err.code, TB_OK);
+	assert_contains(fake_http_last()->body, day);
+	assert_string_equal(fix.run.minted_id, "7");
+	assert_true(fix.run.minted_expires_at <= FIX_EXPIRES);
+	assert_true(fix.run.minted_expires_at > FIX_EXPIRES - 86400);
+	assert_int_equal(fix.run.minted_expires_at % 86400, 0);
+
+	c.list_expires_pointer = LIT("/ends");
+	fake_http_push_json(200, "[{\"id\":1,\"description\":\"d\","
+	    "\"ends\":\"2001-01-01\"},{\"id\":2,\"description\":\"d\","
+	    "\"ends\":\"2999-01-01T00:00:00Z\"}]");
+	fix_call(&c, &r, BACKEND_LIST);
+	assert_int_equal(fix.run.n_listed, 2);
+	assert_true(fix.run.listed[0].dead);
+	assert_false(fix.run.listed[1].dead);
+}
+
 /* Without a revoke the id is nice to have; with one it is not. */
 static void
 test_id_optional(void **state)
@@ -287,6 +435,17 @@ test_check(void **state)
 		    "list_url is of use only if" },
 		{ KEY(mint.body), "{\"a\":\"{descripton}\"}",
 		    "mint_body: unknown placeholder {descripton}" },
+		{ KEY(mint.body), "{\"d\":{description},\"t\":{lifetime_s}}",
+		    NULL },
+		{ KEY(mint.body), "d={description}&t={lifetime_s}",
+		    "mint_body: it is no JSON" },
+		{ KEY(mint.body), "{\"d\":\"{description}\" {lifetime_s}}",
+		    "mint_body: it is no JSON" },
+		{ KEY(list_expires_pointer), "x", "list_expires_pointer must" },
+		{ KEY(auth_header), "PRIVATE-TOKEN", NULL },
+		{ KEY(auth_header), "X: y\r\nZ", "auth_header must be" },
+		{ KEY(auth_header), "", "auth_header must be" },
+		{ KEY(auth_header), "content-length", "auth_header: Content-" },
 		{ KEY(mint.body), "{\"a\":\"{id}\"}",
 		    "mint_body: placeholder {id} has no value here" },
 		{ KEY(list.url), "/keys?d={description}",
@@ -472,6 +631,10 @@ main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, fix_setup, fix_teardown)
 		T(test_template_render),
 		T(test_template_check),
+		T(test_template_attacks),
+		T(test_template_random),
+		T(test_other_header),
+		T(test_days),
 		T(test_requests),
 		T(test_all_placeholders),
 		T(test_certificate_pays),
