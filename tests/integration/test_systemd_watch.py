@@ -165,6 +165,28 @@ def test_a_unit_is_reloaded_and_another_signalled(box):
         box.enter("rm", "-r", note)
 
 
+def test_environment_file(box):
+    """A service that can only be restarted, with the token as a variable of its environment file."""
+    box.write("etc/tokenbroker/watch.d/env.conf", "token = telegraf-write\ntemplate = dotenv\n"
+              "set = variable=INFLUX_TOKEN\nwrite = /run/tokenbroker-watch/env/env\nreload-unit = reads-env.service\n")
+    box.write("etc/systemd/system/tokenbroker-watch@env.service.d/user.conf", "[Service]\nUser=root\n")
+    box.enter("mkdir", "-p", "/run/tokenbroker-watch-test")
+    try:
+        box.start_unit("reads-env.service", """\
+            [Unit]
+            Wants=tokenbroker-watch@env.service
+            After=tokenbroker-watch@env.service
+            [Service]
+            EnvironmentFile=/run/tokenbroker-watch/env/env
+            ExecStart=/bin/sh -c 'printenv INFLUX_TOKEN >/run/tokenbroker-watch-test/env; exec sleep 1000'
+            """)
+        await_content(box, value(box) + "\n", "run/tokenbroker-watch-test/env")
+        await_content(box, rotate(box) + "\n", "run/tokenbroker-watch-test/env")
+    finally:
+        box.enter("systemctl", "stop", "tokenbroker-watch@env", "reads-env.service")
+        box.enter("rm", "-r", "/run/tokenbroker-watch-test")
+
+
 READ_KEY = r"""
 import ctypes, sys
 libc = ctypes.CDLL(None, use_errno=True)
