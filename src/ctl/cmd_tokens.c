@@ -273,5 +273,5 @@ const struct command cmd_tokens = {
 	    "unknown; \"has #N\": was given a newer one since;\n\"ended\": "
 	    "that run of the unit is over. Operators and auditors may ask.",
 	.opts = tokens_opts, .n_opts = N_TOKENS, .max_args = OPT_ARGS_MAX,
-	.fn = do_tokens,
+	.names = COMPLETE_ALL_TOKENS, .fn = do_tokens,
 };
