@@ -153,6 +153,6 @@ const struct command cmd_run = {
 	    "the command's; 125: the\ntoken could not be had, 126: the "
 	    "command cannot be executed, 127: there\nis no such command.",
 	.opts = run_opts, .n_opts = N_RUN, .min_args = 1,
-	.max_args = OPT_ARGS_MAX, .names = COMPLETE_VARIABLES, .splits = true, .execs = true,
-	.fn = do_run,
+	.max_args = OPT_ARGS_MAX, .names = COMPLETE_VARIABLES,
+	.splits = true, .execs = true, .fn = do_run,
 };

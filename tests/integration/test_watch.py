@@ -26,6 +26,7 @@ import yaml
 
 import daemon as d
 import util
+from test_outages import WallClock
 
 CONF = """\
 [backend by-hand]
@@ -219,6 +220,23 @@ def test_removed_at_expiry(tb, shm):
         w.await_output("removed\n")
         tb.start()
         await_content(shm / "t", tb.rotate(), 60)
+        w.end()
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_clock_that_is_set_moves_nothing(tb, shm, hours):
+    """Neither does the file go sooner when the wall clock is set forward, nor later when it is set back."""
+    clock = WallClock(tb.dir)
+    value = tb.rotate(expires="15s")
+    start = time.monotonic()
+    with Watch(tb, "one", "--write", shm / "t", env=clock.env).await_ready() as w:
+        clock.set(hours * 3600)
+        inode = (shm / "t").stat().st_ino
+        w.process.send_signal(signal.SIGHUP)  # it looks at everything again
+        util.wait_until(lambda: (shm / "t").stat().st_ino != inode, 10, "the file, written again")
+        assert reads(shm / "t") == value
+        util.wait_until(lambda: reads(shm / "t") is None, 40, "the end of the file")
+        assert time.monotonic() - start > 10
         w.end()
 
 
