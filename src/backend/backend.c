@@ -259,6 +259,20 @@ backend_clean(struct strbuf *out, const char *text)
 	}
 }
 
+/* Some refuse in plain text: its first line. */
+static void
+backend_add_plain(struct strbuf *out, const struct http_reply *reply)
+{
+	const char *text = secret_reveal(&reply->body);
+	char *line _cleanup_free_ = NULL;
+
+	text += strspn(text, " \t\r\n");
+	if (*text == '<' || *text == '{' || *text == '[')
+		return;
+	line = xstrndup(text, strcspn(text, "\r\n"));
+	backend_clean(out, line);
+}
+
 int
 backend_reply_error(const struct http_reply *reply, const char *what,
     struct tb_error *err)
@@ -281,6 +295,8 @@ backend_reply_error(const struct http_reply *reply, const char *what,
 		strbuf_adds(&clean, "redirects are not followed");
 	else if (streq(reply->content_type, "text/html"))
 		strbuf_adds(&clean, "an HTML page");
+	else if (!root)
+		backend_add_plain(&clean, reply);
 	tb_error_set(err, code,
 	    "%s: HTTP %d%s%s", what, reply->status, clean.len ? ": " : "",
 	    strbuf_str(&clean));

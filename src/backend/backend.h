@@ -182,6 +182,7 @@ struct backend_run {
 	struct secret token;
 	char *minted_id;
 	int64_t minted_expires_at; /* 0: not said, expires_at holds */
+	bool minted_endless; /* its service has set no end: we have to */
 	struct backend_listed *listed; /* list; get: it, or none */
 	size_t n_listed;
 	enum backend_probe probe;

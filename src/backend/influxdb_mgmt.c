@@ -21,9 +21,14 @@
 
 
 #define DEDICATED_BASE_URL "https://console.influxdata.com"
+#define API_ROOT "/api/v0"
+/* in our words, and as the published descriptions have them */
+#define PATH_VARS(c) \
+	{ "account_id", (c)->account_id }, { "accountId", (c)->account_id }, \
+	{ "cluster_id", (c)->cluster_id }, { "clusterId", (c)->cluster_id }
 #define DEDICATED_PATH \
-	"/api/v0/accounts/{account_id}/clusters/{cluster_id}/tokens"
-#define CLUSTERED_PATH "/api/v0/tokens"
+	API_ROOT "/accounts/{account_id}/clusters/{cluster_id}/tokens"
+#define CLUSTERED_PATH API_ROOT "/tokens"
 
 static const struct answer_spec influxdb_mgmt_spec = {
 	.token = "/accessToken",
@@ -43,12 +48,20 @@ influxdb_mgmt_is_dedicated(const struct backend_conf *c)
 	return c->ops == &influxdb_mgmt_dedicated_ops;
 }
 
+/* The published descriptions count /api/v0 to the base; whoever writes it
+ * there does not get it twice. */
 static const char *
 influxdb_mgmt_path(const struct backend_conf *c)
 {
+	const char *path = influxdb_mgmt_is_dedicated(c) ? DEDICATED_PATH :
+							   CLUSTERED_PATH;
+	const size_t root = sizeof(API_ROOT) - 1;
+	size_t base = c->base_url ? strlen(c->base_url) : 0;
+
 	if (c->tokens_path)
 		return c->tokens_path;
-	return influxdb_mgmt_is_dedicated(c) ? DEDICATED_PATH : CLUSTERED_PATH;
+	return base > root && streq(c->base_url + base - root, API_ROOT) ?
+	    path + root : path;
 }
 
 static bool
@@ -113,10 +126,7 @@ influxdb_mgmt_caps(const struct backend_conf *c,
 static int
 influxdb_mgmt_check_path(const struct backend_conf *c, struct tb_error *err)
 {
-	const struct template_var vars[] = {
-		{ "account_id", c->account_id },
-		{ "cluster_id", c->cluster_id },
-	};
+	const struct template_var vars[] = { PATH_VARS(c) };
 	const char *path = influxdb_mgmt_path(c);
 
 	if (*path != '/' || path[strlen(path) - 1] == '/' ||
@@ -133,8 +143,7 @@ static int
 influxdb_mgmt_check_probe(const struct backend_conf *c, struct tb_error *err)
 {
 	const struct template_var vars[] = {
-		{ "account_id", c->account_id },
-		{ "cluster_id", c->cluster_id },
+		PATH_VARS(c),
 		{ "database", "sample" },
 	};
 
@@ -207,10 +216,7 @@ influxdb_mgmt_check_recipe(const struct backend_conf *c,
 static void
 influxdb_mgmt_url(const struct backend_conf *c, struct strbuf *url)
 {
-	const struct template_var vars[] = {
-		{ "account_id", c->account_id },
-		{ "cluster_id", c->cluster_id },
-	};
+	const struct template_var vars[] = { PATH_VARS(c) };
 
 	strbuf_adds(url, c->base_url ? c->base_url : DEDICATED_BASE_URL);
 	template_url(url, influxdb_mgmt_path(c), vars, ARRAY_SIZE(vars));
@@ -285,8 +291,7 @@ influxdb_mgmt_send_probe(struct backend_run *run, struct http_request *request)
 {
 	const struct backend_conf *c = run->conf;
 	const struct template_var vars[] = {
-		{ "account_id", c->account_id },
-		{ "cluster_id", c->cluster_id },
+		PATH_VARS(c),
 		{ "database", influxdb_mgmt_database(run->recipe) },
 	};
 	struct strbuf url _cleanup_(strbuf_clear) = STRBUF_INIT;
@@ -343,6 +348,9 @@ influxdb_mgmt_read(struct backend_run *run, const struct http_reply *reply,
 			return backend_refused(run, reply, err);
 		if (answer_minted(run, reply, &influxdb_mgmt_spec, err) < 0)
 			return backend_unusable(run, err);
+		/* expiresAt is there where there is an end: some releases
+		 * know none for database tokens */
+		run->minted_endless = !run->minted_expires_at;
 		return BACKEND_DONE;
 	case BACKEND_LIST:
 		return backend_listed(run, reply, &influxdb_mgmt_spec, err);

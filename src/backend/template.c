@@ -24,7 +24,8 @@ template_word_at(const char *s)
 
 	if (*s != '{')
 		return 0;
-	n = strspn(s + 1, "abcdefghijklmnopqrstuvwxyz_");
+	n = strspn(s + 1, "abcdefghijklmnopqrstuvwxyz_"
+			  "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
 	return s[1 + n] == '}' ? n : 0;
 }
 

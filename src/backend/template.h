@@ -2,7 +2,7 @@
 #pragma once
 /*
  * template - {word} in configured URLs and JSON bodies. A placeholder is a
- * brace, lower-case letters and underscores, a brace; every other brace is
+ * brace, letters and underscores, a brace; every other brace is
  * literal, since JSON is full of them. Values are encoded for the place they
  * go to and are never looked at again, so none can inject anything.
  *

@@ -125,7 +125,7 @@ mint_succeed(struct mint *m, struct backend_run *run)
 	};
 	struct intent *none = NULL;
 
-	r.endless = mint_is_endless(m);
+	r.endless = mint_is_endless(m) || run->minted_endless;
 	secret_move(&r.value, &run->token);
 	r.id = STEAL(run->minted_id);
 	/* the service may grant less time than was asked for, never more than

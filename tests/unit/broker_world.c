@@ -227,7 +227,8 @@ world_push_mint(const char *id, const char *value)
 {
 	char *body = xasprintf("{\"id\":\"%s\",\"accessToken\":\"%s\","
 	    "\"description\":\"x\",\"permissions\":[],"
-	    "\"createdAt\":\"2026-11-22T17:20:00Z\"}", id, value);
+	    "\"createdAt\":\"2026-11-22T17:20:00Z\","
+	    "\"expiresAt\":\"2099-01-01T00:00:00.000Z\"}", id, value);
 
 	fake_http_push_json_for("/tokens", 200, body);
 	free(body);

@@ -59,7 +59,8 @@ test_template_check(void **state)
 		const char *text, *error;
 	} rows[] = {
 		{ "", NULL },
-		{ "{\"a\":{\"b\":\"{id}\"}, \"c\":{}, {ID} {id2} {", NULL },
+		{ "{\"a\":{\"b\":\"{id}\"}, \"c\":{}, {1D} {id2} {", NULL },
+		{ "{ID}", "unknown placeholder {ID}" },
 		{ "x{nope}y", "unknown placeholder {nope}" },
 		{ "{id}{i}", "unknown placeholder {i}" },
 		{ "{{idx}}", "unknown placeholder {idx}" },
