@@ -25,7 +25,7 @@ struct child {
 /* 0: it ran and exited with 0. TB_E_IO says how else it ended. */
 int child_run(const struct child *c, struct tb_error *err);
 
-/* A sealed file in memory with these bytes, readable once from its start per
- * open of /proc/self/fd/N. */
+/* A sealed file in memory with these bytes; whoever opens /proc/self/fd/N reads
+ * them from the start. */
 int child_memfd(const char *label, const struct secret *bytes,
     struct tb_error *err);

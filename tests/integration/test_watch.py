@@ -26,7 +26,9 @@ import yaml
 
 import daemon as d
 import util
+from sandbox import Sandbox
 from test_outages import WallClock
+from test_release import CONF as MINTING
 
 CONF = """\
 [backend by-hand]
@@ -253,6 +255,42 @@ def test_removed_when_refused(tb, shm):
         tb.write_conf(CONF)
         tb.ctl("reload", check=0)
         await_content(shm / "t", value, 60)
+        w.end()
+
+
+@pytest.fixture(name="minting")
+def make_minting():
+    """A daemon that is logged in at the sandbox and mints the token db."""
+    with Sandbox() as sandbox, Tokens(MINTING.format(issuer=sandbox.issuer)) as one:
+        assert one.login("ops", sandbox.approve, expect="email=alice@example.org")["state"] == "granted"
+        yield one
+
+
+def current(tb, name="db"):
+    value = tb.ctl("get", name, check=0).stdout.strip()
+    tb.learn_value(value)
+    return value
+
+
+def test_revoked_value_is_replaced(minting, shm):
+    """At once, by the one that is minted in its place; long before any grace is over."""
+    with Watch(minting, "db", "--write", shm / "t").await_ready() as w:
+        first = current(minting)
+        assert reads(shm / "t") == first
+        minting.ctl("revoke", "db", "--yes", check=0)
+        util.wait_until(lambda: reads(shm / "t") not in (None, first), 40, "the newer value")
+        assert reads(shm / "t") == current(minting)
+        w.end()
+
+
+def test_removed_when_the_login_is_gone(minting, shm):
+    """Logged out, its tokens revoked, and nobody there who could have another minted."""
+    with Watch(minting, "db", "--write", shm / "t", "--grace", "2s").await_ready() as w:
+        current(minting)
+        minting.ctl("logout", "ops", check=0)
+        w.await_output("a human is needed")
+        util.wait_until(lambda: reads(shm / "t") is None, 30, "the end of the file")
+        w.await_output("refused: what was delivered is removed")
         w.end()
 
 
