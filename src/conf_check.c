@@ -4,6 +4,9 @@
  * filled in, required keys there, and keys that contradict each other refused
  * rather than ignored. An ignored key looks like a working one.
  */
+#include <pwd.h>
+
+#include "backend/influxctl.h"
 #include "base/strbuf.h"
 #include "base/tb_error.h"
 #include "conf_int.h"
@@ -257,6 +260,26 @@ backend_error(const struct conf_item *item, struct tb_error *err)
 	return conf_error_wrap(item, key, err);
 }
 
+/* Who the helper is, by number: a name service may be slow, so it is asked
+ * now and not at a call. */
+static int
+find_influxctl_user(struct backend_conf *c, struct tb_error *err)
+{
+	const char *name = c->influxctl.user ? c->influxctl.user :
+	    INFLUXCTL_USER;
+	const struct passwd *pw;
+
+	if (!streq(c->management_driver, "influxctl"))
+		return 0;
+	pw = getpwnam(name);
+	if (!pw)
+		return tb_error_set(err, TB_E_CONFIG, "influxctl_user: there "
+		    "is no user '%.64s': the package's sysusers.d file makes "
+		    "the one of tokenbroker-influxctl(8)", name);
+	c->influxctl.uid = pw->pw_uid;
+	return 0;
+}
+
 static int
 check_backend(const struct conf_item *item, struct tb_error *err)
 {
@@ -276,7 +299,7 @@ check_backend(const struct conf_item *item, struct tb_error *err)
 	 * the rest has nothing but the URL. */
 	if (streq(c->ops->type, "http"))
 		c->probe.url = xstrdup0(c->probe_url);
-	if (c->ops->check(c, err) < 0)
+	if (c->ops->check(c, err) < 0 || find_influxctl_user(c, err) < 0)
 		return backend_error(item, err);
 	if (!c->expiry_grace_ms && (c->ops->caps(c, NULL) & BACKEND_NO_EXPIRY))
 		c->expiry_grace_ms = EXPIRY_GRACE_MS;

@@ -38,7 +38,10 @@ static const struct conf_word identity_words[] = {
 static const struct conf_word expiration_words[] = {
 	{ "omit", 0 }, { "datetime", 0 }, END };
 static const struct conf_word driver_words[] = {
-	{ "import", 0 }, { "http", 0 }, END };
+	{ "import", 0 }, { "http", 0 }, { "influxctl", 0 }, END };
+static const struct conf_word influxctl_words[] = {
+	{ "token_file", 0 }, { "mgmt_token", 0 }, { "cache", 0 },
+	{ "own", 0 }, END };
 static const struct conf_word method_words[] = {
 	{ "GET", 0 }, { "POST", 0 }, { "PUT", 0 }, { "PATCH", 0 },
 	{ "DELETE", 0 }, END };
@@ -247,6 +250,47 @@ const struct conf_option conf_options[] = {
 	    0, 0, "token-exchange: probe at the provider"),
 	BACKEND("management_driver", CONF_T_WORD, management_driver, "import",
 	    0, driver_words, 0, 0, "how management tokens are made"),
+	/* All have their defaults in backend/influxctl.c. */
+	BACKEND("influxctl_socket", CONF_T_PATH, influxctl.socket, NULL, 0,
+	    NULL, 0, 0, "where the helper listens"),
+	BACKEND("influxctl_user", CONF_T_TEXT, influxctl.user, NULL, 0, NULL,
+	    0, 0, "who the helper is, unless it is root"),
+	BACKEND("influxctl_login", CONF_T_WORD, influxctl.login, NULL, 0,
+	    influxctl_words, 0, 0, "how influxctl gets its login"),
+	BACKEND("influxctl_min_version", CONF_T_TEXT, influxctl.min_version,
+	    NULL, 0, NULL, 0, 0, "an older influxctl is not used"),
+	BACKEND("influxctl_version_args", CONF_T_TEXT, influxctl.version_args,
+	    NULL, 0, NULL, 0, 0, "influxctl: say the version"),
+	BACKEND("influxctl_mint_args", CONF_T_TEXT, influxctl.mint_args, NULL,
+	    0, NULL, 0, 0, "influxctl: make"),
+	BACKEND("influxctl_list_args", CONF_T_TEXT, influxctl.list_args, NULL,
+	    0, NULL, 0, 0, "influxctl: list"),
+	BACKEND("influxctl_revoke_args", CONF_T_TEXT, influxctl.revoke_args,
+	    NULL, 0, NULL, 0, 0, "influxctl: revoke"),
+	BACKEND("influxctl_token_prefix", CONF_T_TEXT, influxctl.token_prefix,
+	    NULL, 0, NULL, 0, 0, "what a value begins with"),
+	BACKEND("influxctl_token_path", CONF_T_TEXT, influxctl.token_path,
+	    NULL, 0, NULL, 0, 0, "file of the login, below influxctl's HOME"),
+	BACKEND("influxctl_token_content", CONF_T_TEXT,
+	    influxctl.token_content, NULL, 0, NULL, 0, 0, "what is in it"),
+	BACKEND("influxctl_unauthorized", CONF_T_TEXT, influxctl.unauthorized,
+	    NULL, 0, NULL, 0, 0, "words that tell of a refused login"),
+	BACKEND("influxctl_timeout", CONF_T_DURATION, influxctl.timeout_ms,
+	    NULL, 0, NULL, SECOND, 10 * MINUTE, "of one run"),
+	BACKEND("influxctl_host", CONF_T_TEXT, influxctl.host, NULL, 0, NULL,
+	    0, 0, "influxctl profile: host"),
+	BACKEND("influxctl_port", CONF_T_TEXT, influxctl.port, NULL, 0, NULL,
+	    0, 0, "influxctl profile: port"),
+	BACKEND("influxctl_client_id", CONF_T_TEXT, influxctl.client_id, NULL,
+	    0, NULL, 0, 0, "influxctl profile: client_id"),
+	BACKEND("influxctl_scopes", CONF_T_TEXT, influxctl.scopes, NULL, 0,
+	    NULL, 0, 0, "influxctl profile: scopes"),
+	BACKEND("influxctl_audience", CONF_T_TEXT, influxctl.audience, NULL,
+	    0, NULL, 0, 0, "influxctl profile: parameters, audience"),
+	BACKEND("influxctl_device_url", CONF_T_TEXT, influxctl.device_url,
+	    NULL, 0, NULL, 0, 0, "influxctl profile: device_url"),
+	BACKEND("influxctl_token_url", CONF_T_TEXT, influxctl.token_url, NULL,
+	    0, NULL, 0, 0, "influxctl profile: token_url"),
 	/* Methods have their defaults in backend/http_template.c, where one
 	 * without a URL is refused. */
 	BACKEND("mint_method", CONF_T_WORD, mint.method, NULL, 0,

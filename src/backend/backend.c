@@ -91,6 +91,30 @@ backend_template_clear(struct backend_template *t)
 	free(t->body);
 }
 
+static void
+backend_influxctl_clear(struct backend_influxctl *i)
+{
+	free(i->socket);
+	free(i->user);
+	free(i->login);
+	free(i->min_version);
+	free(i->version_args);
+	free(i->mint_args);
+	free(i->list_args);
+	free(i->revoke_args);
+	free(i->token_prefix);
+	free(i->token_path);
+	free(i->token_content);
+	free(i->unauthorized);
+	free(i->host);
+	free(i->port);
+	free(i->client_id);
+	free(i->scopes);
+	free(i->device_url);
+	free(i->token_url);
+	free(i->audience);
+}
+
 void
 backend_conf_free(struct backend_conf *c)
 {
@@ -116,6 +140,7 @@ backend_conf_free(struct backend_conf *c)
 	free(c->scopes);
 	free(c->subject_token_type);
 	free(c->requested_token_type);
+	backend_influxctl_clear(&c->influxctl);
 	backend_template_clear(&c->mint);
 	backend_template_clear(&c->list);
 	backend_template_clear(&c->revoke);
@@ -239,10 +264,7 @@ backend_find_text(json_t *root)
 	return NULL;
 }
 
-/* Others' words for our log: one line of plain ASCII, cut, and without the
- * long words that a token could be (services like to quote what they refuse).
- */
-static void
+void
 backend_clean(struct strbuf *out, const char *text)
 {
 	while (*text && out->len < BACKEND_TEXT_MAX) {

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/secret.h"
 #include "base/tb_error.h"
@@ -40,6 +41,23 @@ struct backend_template {
 	              /* string content; NULL: no body */
 };
 
+/* How influxctl is asked, by way of the helper that may run it. NULL: the
+ * default, which is in backend/influxctl.c with what is known of it. */
+struct backend_influxctl {
+	char *socket;
+	char *user; /* whose helper it is ... */
+	uid_t uid;  /* ... by number, looked up at load */
+	char *login; /* "token_file", "mgmt_token", "cache", "own" */
+	char *min_version; /* "none": not looked at */
+	char *version_args, *mint_args, *list_args, *revoke_args;
+	char *token_prefix;
+	char *token_path, *token_content; /* of token_file and cache */
+	char *unauthorized; /* words that tell of a refused login */
+	char *host, *port;
+	char *client_id, *scopes, *device_url, *token_url, *audience;
+	int64_t timeout_ms;
+};
+
 /* Filled by conf ([backend NAME]); immutable. */
 struct backend_conf {
 	char *name;
@@ -62,7 +80,8 @@ struct backend_conf {
 	char *audience, *resource, *scopes; /* words */
 	char *subject_token_type, *requested_token_type;
 	bool introspection; /* probe by RFC 7662 */
-	char *management_driver; /* "import" (default), "http" */
+	char *management_driver; /* "import" (default), "http", "influxctl" */
+	struct backend_influxctl influxctl;
 	struct backend_template mint, list, revoke, probe; /* http driver */
 	char *token_pointer, *id_pointer, *expires_pointer; /* RFC 6901 */
 	char *list_pointer, *list_id_pointer, *list_description_pointer;
@@ -138,6 +157,9 @@ typedef int backend_as_client_fn(void *arg, const struct backend_conf *conf,
 
 enum backend_next {
 	BACKEND_SEND,   /* *request is filled: send it, then step again */
+	BACKEND_ASK,    /* the same, of a helper: url is the path of its
+	                 * socket, body the JSON text; the answer is the body
+	                 * of a reply with status 200 */
 	BACKEND_DONE,   /* run holds the result */
 	BACKEND_FAILED, /* err is set; run->uncertain says what may exist */
 };

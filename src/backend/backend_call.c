@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * backend_call - drives the steps of one run over lib/http.
+ * backend_call - drives the steps of one run over lib/http and, for what
+ * another program must do, over lib/helper_call.
  *
  *   BEGIN --step--> SENT --reply, step--> SENT ... --step--> (done)
  *                   SENT --lost---------------------------> (done)
@@ -14,13 +15,16 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "lib/helper_call.h"
 #include "lib/loop.h"
 
 #define BACKEND_CALL_STEPS 64
 
 struct backend_call {
 	struct http *http;
+	struct loop *loop;
 	struct http_call *call;
+	struct helper_call *helper;
 	struct loop_task begin;
 	struct backend_run run;
 	unsigned sent;
@@ -30,12 +34,14 @@ struct backend_call {
 
 static loop_fn backend_call_begin;
 static http_done_fn backend_call_on_reply;
+static helper_done_fn backend_call_on_answer;
 
 static void
 backend_call_free(struct backend_call *c)
 {
 	loop_task_cancel(&c->begin);
 	http_call_cancel(&c->call);
+	helper_call_cancel(&c->helper);
 	backend_run_clear(&c->run);
 	free(c);
 }
@@ -68,6 +74,7 @@ backend_call_fail(struct backend_call *c, struct tb_error *err)
 		snprintf(err->msg, sizeof(err->msg),
 		    "%s: refused, in words that hold a secret",
 		    backend_verb_name(c->run.verb));
+	secret_clear(&c->run.token); /* of a mint that came half the way */
 	backend_call_end(c, err);
 }
 
@@ -81,19 +88,25 @@ backend_call_lost(struct backend_call *c, struct tb_error *err)
 	backend_call_fail(c, err);
 }
 
+/* False: one too many, and the run is over. */
+static bool
+backend_call_counts(struct backend_call *c)
+{
+	struct tb_error err = TB_ERROR_INIT;
+
+	if (c->sent++ < BACKEND_CALL_STEPS)
+		return true;
+	tb_error_set(&err, TB_E_PROTO, "no end after %d requests",
+	    BACKEND_CALL_STEPS);
+	backend_call_lost(c, &err);
+	return false;
+}
+
 static void
 backend_call_send(struct backend_call *c, struct http_request *request)
 {
 	const struct backend_conf *conf = c->run.conf;
-	struct tb_error err = TB_ERROR_INIT;
 
-	if (c->sent == BACKEND_CALL_STEPS) {
-		tb_error_set(&err, TB_E_PROTO, "no end after %u requests",
-		    c->sent);
-		backend_call_lost(c, &err);
-		return;
-	}
-	c->sent++;
 	if (!c->run.at_provider) {
 		request->tls = (struct http_tls){
 			.ca_file = conf->ca_file,
@@ -108,6 +121,20 @@ backend_call_send(struct backend_call *c, struct http_request *request)
 }
 
 static void
+backend_call_ask(struct backend_call *c, struct http_request *request)
+{
+	struct helper_request ask = {
+		.path = request->url,
+		.uid = c->run.conf->influxctl.uid,
+		.timeout_ms = request->timeout_ms,
+		.answer_cap = request->body_cap,
+	};
+
+	secret_move(&ask.text, &request->body);
+	c->helper = helper_call_start(c->loop, &ask, backend_call_on_answer, c);
+}
+
+static void
 backend_call_step(struct backend_call *c, const struct http_reply *reply)
 {
 	struct http_request request _cleanup_(http_request_clear) =
@@ -117,7 +144,12 @@ backend_call_step(struct backend_call *c, const struct http_reply *reply)
 	c->run.at_provider = false;
 	switch (c->run.conf->ops->step(&c->run, reply, &request, &err)) {
 	case BACKEND_SEND:
-		backend_call_send(c, &request);
+		if (backend_call_counts(c))
+			backend_call_send(c, &request);
+		break;
+	case BACKEND_ASK:
+		if (backend_call_counts(c))
+			backend_call_ask(c, &request);
 		break;
 	case BACKEND_DONE:
 		backend_call_end(c, NULL);
@@ -142,6 +174,20 @@ backend_call_on_reply(void *arg, struct http_reply *reply,
 	} else {
 		backend_call_step(c, reply);
 	}
+}
+
+static void
+backend_call_on_answer(void *arg, struct secret *answer,
+    const struct tb_error *lost)
+{
+	struct backend_call *c = arg;
+	struct http_reply reply = { .status = 200 };
+
+	c->helper = NULL;
+	if (!lost)
+		secret_move(&reply.body, answer);
+	backend_call_on_reply(c, &reply, lost);
+	secret_clear(&reply.body);
 }
 
 /* ------------------------------------------------------------------ start */
@@ -208,6 +254,7 @@ backend_call_start(struct loop *loop, struct http *http,
 {
 	struct backend_call *c = xnew(struct backend_call);
 
+	c->loop = loop;
 	c->http = http;
 	c->done = done;
 	c->arg = arg;

@@ -23,6 +23,11 @@ enum backend_next backend_unusable(struct backend_run *run,
 /* Generous: nobody documents pages or a limit. */
 #define BACKEND_LIST_CAP ((size_t)16 << 20)
 
+/* Others' words for our log: one line of plain ASCII, cut, and without the
+ * long words that a token could be (services like to quote what they refuse).
+ */
+void backend_clean(struct strbuf *out, const char *text);
+
 /* A verb that this type does not offer. */
 enum backend_next backend_cannot(const struct backend_run *run,
     struct tb_error *err);

@@ -15,6 +15,7 @@
 #include "backend/check.h"
 #include "backend/http_template.h"
 #include "backend/import.h"
+#include "backend/influxctl.h"
 #include "backend/template.h"
 #include "base/strbuf.h"
 #include "base/timefmt.h"
@@ -70,6 +71,12 @@ influxdb_mgmt_by_http(const struct backend_conf *c)
 	return streq(c->management_driver, "http");
 }
 
+static bool
+influxdb_mgmt_by_influxctl(const struct backend_conf *c)
+{
+	return streq(c->management_driver, "influxctl");
+}
+
 /* ------------------------------------------------------------ permissions */
 
 /* The database to probe: one that may be read, if there is one, since a probe
@@ -110,12 +117,23 @@ influxdb_mgmt_imported_caps(const struct backend_conf *c)
 }
 
 static unsigned
+influxdb_mgmt_management_caps(const struct backend_conf *c)
+{
+	if (influxdb_mgmt_by_influxctl(c))
+		return influxctl_caps(c);
+	return influxdb_mgmt_by_http(c) ? http_template_caps(c) :
+	    BACKEND_NO_MINT | influxdb_mgmt_imported_caps(c);
+}
+
+static unsigned
 influxdb_mgmt_caps(const struct backend_conf *c,
     const struct backend_recipe *r)
 {
 	if (r && r->kind == BACKEND_KIND_MANAGEMENT)
-		return influxdb_mgmt_by_http(c) ? http_template_caps(c) :
-		    BACKEND_NO_MINT | influxdb_mgmt_imported_caps(c);
+		return influxdb_mgmt_management_caps(c);
+	/* with influxctl's own login there may be management tokens only */
+	if (!r && influxdb_mgmt_by_influxctl(c) && influxctl_is_own(c))
+		return influxctl_caps(c);
 	return BACKEND_CAN_LIST | BACKEND_CAN_REVOKE | BACKEND_CAN_GET |
 	    BACKEND_CAN_UPDATE | BACKEND_NEEDS_PAYER |
 	    (influxdb_mgmt_can_probe(c, r) ? BACKEND_CAN_PROBE : 0);
@@ -162,9 +180,10 @@ influxdb_mgmt_check_words(const struct backend_conf *c, struct tb_error *err)
 	if (type && !streq(type, "omit") && !streq(type, "datetime"))
 		return tb_error_set(err, TB_E_CONFIG,
 		    "expiration_type must be omit or datetime");
-	if (driver && !streq(driver, "import") && !streq(driver, "http"))
+	if (driver && !streq(driver, "import") && !streq(driver, "http") &&
+	    !streq(driver, "influxctl"))
 		return tb_error_set(err, TB_E_CONFIG,
-		    "management_driver must be import or http");
+		    "management_driver must be import, http or influxctl");
 	return 0;
 }
 
@@ -182,6 +201,8 @@ influxdb_mgmt_check(const struct backend_conf *c, struct tb_error *err)
 	    influxdb_mgmt_check_path(c, err) < 0 ||
 	    influxdb_mgmt_check_probe(c, err) < 0)
 		return -1;
+	if (influxdb_mgmt_by_influxctl(c))
+		return influxctl_check(c, dedicated, err);
 	return influxdb_mgmt_by_http(c) ? http_template_check(c, err) :
 	    http_template_check_imported(c, err);
 }
@@ -195,6 +216,10 @@ influxdb_mgmt_check_recipe(const struct backend_conf *c,
 		if (!r->n_permissions)
 			return tb_error_set(err, TB_E_CONFIG,
 			    "permissions are missing, such as read:metrics");
+		if (!c->login && !c->management_token)
+			return tb_error_set(err, TB_E_CONFIG, "kind = database "
+			    "needs a payer: influxctl_login = own of "
+			    "[backend %s] is for management tokens", c->name);
 		return check_permissions(r, err);
 	case BACKEND_KIND_MANAGEMENT:
 		if (check_no_permissions(r, "kind = management", err) < 0)
@@ -286,6 +311,19 @@ influxdb_mgmt_send_one(struct backend_run *run, struct strbuf *url,
 	return 0;
 }
 
+/* Of a management token there is one thing published that it can do without
+ * harm: to list the database tokens. */
+static void
+influxdb_mgmt_send_management_probe(struct backend_run *run,
+    struct http_request *request)
+{
+	struct strbuf url _cleanup_(strbuf_clear) = STRBUF_INIT;
+
+	influxdb_mgmt_url(run->conf, &url);
+	backend_prepare(run, "GET", &url, request);
+	request->body_cap = BACKEND_LIST_CAP;
+}
+
 static void
 influxdb_mgmt_send_probe(struct backend_run *run, struct http_request *request)
 {
@@ -366,14 +404,33 @@ influxdb_mgmt_read(struct backend_run *run, const struct http_reply *reply,
 }
 
 static enum backend_next
-influxdb_mgmt_step(struct backend_run *run, const struct http_reply *reply,
-    struct http_request *request, struct tb_error *err)
+influxdb_mgmt_management_step(struct backend_run *run,
+    const struct http_reply *reply, struct http_request *request,
+    struct tb_error *err)
 {
-	if (run->recipe && run->recipe->kind == BACKEND_KIND_MANAGEMENT)
+	if (!influxdb_mgmt_by_influxctl(run->conf))
 		return run->verb == BACKEND_MINT &&
 		    !influxdb_mgmt_by_http(run->conf) ?
 		    import_step(run, reply, request, err) :
 		    http_template_step(run, reply, request, err);
+	if (run->verb != BACKEND_PROBE)
+		return influxctl_step(run, reply, request, err);
+	if (reply)
+		return backend_probed(run, reply);
+	if (run->conf->probe_url &&
+	    !template_uses(run->conf->probe_url, "database"))
+		influxdb_mgmt_send_probe(run, request);
+	else
+		influxdb_mgmt_send_management_probe(run, request);
+	return BACKEND_SEND;
+}
+
+static enum backend_next
+influxdb_mgmt_step(struct backend_run *run, const struct http_reply *reply,
+    struct http_request *request, struct tb_error *err)
+{
+	if (run->recipe && run->recipe->kind == BACKEND_KIND_MANAGEMENT)
+		return influxdb_mgmt_management_step(run, reply, request, err);
 	return reply ? influxdb_mgmt_read(run, reply, err) :
 		       influxdb_mgmt_send(run, request, err);
 }

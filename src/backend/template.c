@@ -160,3 +160,16 @@ template_json(struct strbuf *out, const char *text,
 {
 	template_render(out, text, vars, n_vars, template_encode_json);
 }
+
+static void
+template_encode_text(struct strbuf *out, const char *value, bool in_string)
+{
+	strbuf_adds(out, value);
+}
+
+void
+template_text(struct strbuf *out, const char *text,
+    const struct template_var *vars, size_t n_vars)
+{
+	template_render(out, text, vars, n_vars, template_encode_text);
+}

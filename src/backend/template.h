@@ -33,3 +33,6 @@ void template_url(struct strbuf *out, const char *text,
 /* Values as a part of JSON. */
 void template_json(struct strbuf *out, const char *text,
     const struct template_var *vars, size_t n_vars);
+/* Values as they are: for text that nobody parses. */
+void template_text(struct strbuf *out, const char *text,
+    const struct template_var *vars, size_t n_vars);

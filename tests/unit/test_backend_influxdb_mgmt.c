@@ -325,7 +325,7 @@ test_check(void **state)
 		{ "influxdb-dedicated", KEY(management_driver), "import",
 		    NULL },
 		{ "influxdb-dedicated", KEY(management_driver), "magic",
-		    "management_driver must be import or http" },
+		    "management_driver must be import, http or influxctl" },
 		{ "influxdb-dedicated", KEY(management_driver), "http",
 		    "mint_url is missing" },
 		{ "influxdb-clustered", KEY(probe_url), "/q?db={database}",
