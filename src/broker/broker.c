@@ -476,6 +476,7 @@ broker_apply(struct broker *b, const struct conf *conf, struct idp **idps)
 	for (size_t i = 0; i < b->n_tokens; i++)
 		token_look_at_grant(b->tokens[i]);
 	broker_activate_reconciles(b, n_reconciles);
+	broker_tell_insecure(b);
 }
 
 struct broker *

@@ -115,3 +115,5 @@ json_t *broker_status_reconciles(struct broker *b);
  * is; -1: there is none. */
 int64_t broker_outage_budget_s(struct broker *b, const char **token);
 void broker_add_summary(struct broker *b, json_t *o);
+/* At every start and reload: a setting for an afternoon is easily forgotten. */
+void broker_tell_insecure(struct broker *b);

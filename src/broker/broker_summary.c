@@ -5,12 +5,14 @@
  */
 #include <inttypes.h>
 
+#include "base/log.h"
 #include "base/now.h"
 #include "base/strbuf.h"
 #include "broker/broker_int.h"
 #include "broker/login.h"
 #include "broker/reconcile.h"
 #include "broker/status.h"
+#include "conf.h"
 #include "state/store.h"
 #include "state/writer.h"
 
@@ -57,6 +59,33 @@ broker_human_needed_at(struct broker *b, const char **login)
 }
 
 void
+broker_tell_insecure(struct broker *b)
+{
+	for (size_t i = 0; i < b->conf->n_backends; i++) {
+		const struct backend_conf *c = b->conf->backends[i];
+
+		if (c->tls_insecure)
+			log_warn("backend", "%s: tls_insecure = yes: the "
+			    "service's certificate is not verified, so that "
+			    "whoever sits on the way gets the payer's token; "
+			    "ca_file names an authority of your own", c->name);
+	}
+}
+
+static json_t *
+insecure_backends(const struct broker *b)
+{
+	json_t *names = json_array();
+
+	for (size_t i = 0; i < b->conf->n_backends; i++) {
+		if (b->conf->backends[i]->tls_insecure)
+			json_array_append_new(names,
+			    json_string(b->conf->backends[i]->name));
+	}
+	return names;
+}
+
+void
 broker_add_summary(struct broker *b, json_t *o)
 {
 	const char *token = NULL, *login = NULL;
@@ -76,6 +105,7 @@ broker_add_summary(struct broker *b, json_t *o)
 		status_str(one, "login", login);
 		json_object_set_new(o, "human_needed", one);
 	}
+	json_object_set_new(o, "insecure_backends", insecure_backends(b));
 }
 
 static void

@@ -374,6 +374,18 @@ add_reconciles(struct screen *s, const struct json_t *o)
 }
 
 static void
+add_insecure(struct screen *s, const struct json_t *o)
+{
+	const struct json_t *list = jval_list(jval_get(o,
+	    "insecure_backends"), "insecure_backends");
+
+	for (size_t i = 0; i < jval_size(list); i++)
+		add_wrong(s, TERM_RED, "backend %s: its certificate is not "
+		    "verified (tls_insecure = yes)",
+		    jval_text(jval_at(list, i)));
+}
+
+static void
 add_jobs(struct screen *s, const struct json_t *o)
 {
 	const struct json_t *list = jval_list(jval_get(o, "jobs"), "jobs");
@@ -419,6 +431,7 @@ do_status(struct ctl *ctl, const struct args *args)
 	add_logins(&s, o);
 	add_tokens(&s, o);
 	add_reconciles(&s, o);
+	add_insecure(&s, o);
 	add_jobs(&s, o);
 	if (s.wrong.len)
 		strbuf_addf(&s.out, "\n%s", strbuf_str(&s.wrong));

@@ -236,6 +236,19 @@ judge_orphans(struct doctor *d, const struct json_t *o)
 }
 
 static void
+judge_insecure(struct doctor *d, const struct json_t *o)
+{
+	const struct json_t *list = jval_list(jval_get(o,
+	    "insecure_backends"), "insecure_backends");
+
+	for (size_t i = 0; i < jval_size(list); i++)
+		doctor_add(d, FINDING_WARN, area_tokens, "name your authority "
+		    "with ca_file and take tls_insecure out", "backend %s: "
+		    "its certificate is not verified", jval_text(jval_at(
+		    list, i)));
+}
+
+static void
 judge_status(struct doctor *d, const struct json_t *o)
 {
 	const struct json_t *disk = jval_get(o, "disk");
@@ -266,6 +279,7 @@ judge_status(struct doctor *d, const struct json_t *o)
 		judge_token(d, jval_at(tokens, i), now);
 	for (i = 0; i < jval_size(looks); i++)
 		judge_orphans(d, jval_at(looks, i));
+	judge_insecure(d, o);
 }
 
 void
