@@ -71,6 +71,8 @@ static const struct fault_kind fault_kinds[] = {
 	{ "strict_body", FAULT_FLAG, "", "mint: refuse unknown members" },
 	{ "influx3_core", FAULT_FLAG, "",
 	    "InfluxDB 3 Core: there are no resource tokens" },
+	{ "influx3_no_auth", FAULT_FLAG, "",
+	    "InfluxDB 3: started without authorization" },
 	{ "mgmt_no_chain", FAULT_FLAG, "",
 	    "no management token by a management token" },
 	/* token exchange */

@@ -26,23 +26,30 @@ influx3_find(struct world *world, const char *name)
 	return NULL;
 }
 
-/* The payer, or NULL with a 401 in reply, whose body is this product's. */
+static void
+influx3_refuse(struct reply *reply, int status, const char *why)
+{
+	reply_text(reply, status, "text/plain", util_copy(why));
+}
+
+/* The payer, or NULL with a 401 in reply, whose body is this product's. A
+ * server that was started without authorization has no tokens: 405. */
 static const struct token *
 influx3_authenticate(
     struct world *world, const struct request *request, struct reply *reply)
 {
 	const struct token *token = mgmt_payer(world, request);
 
+	if (fault_take(&world->faults, "influx3_no_auth", request->method,
+		request->path)) {
+		influx3_refuse(reply, 405, "endpoint disabled, started without "
+					   "auth");
+		return NULL;
+	}
 	if (!token)
 		reply_json(reply, 401,
 		    json_pack("{s:s}", "error", "the token is not valid"));
 	return token;
-}
-
-static void
-influx3_refuse(struct reply *reply, int status, const char *why)
-{
-	reply_text(reply, status, "text/plain", util_copy(why));
 }
 
 /* The body, or NULL with the answer in reply. */
@@ -156,6 +163,50 @@ influx3_create_admin(
 	influx3_create(world, request, reply, true);
 }
 
+/* There is an operator's token already, as after every set-up. Guides post a
+ * body here; the server does not look at it. */
+void
+influx3_create_operator(
+    struct world *world, struct request *request, struct reply *reply)
+{
+	if (fault_take(&world->faults, "influx3_no_auth", request->method,
+		request->path))
+		influx3_refuse(reply, 405, "endpoint disabled, started without "
+					   "auth");
+	else
+		influx3_refuse(reply, 409, "token name already exists, _admin");
+}
+
+/* The old one is dead at once. */
+void
+influx3_regenerate(
+    struct world *world, struct request *request, struct reply *reply)
+{
+	const struct token *payer =
+	    influx3_authenticate(world, request, reply);
+	char *random _cleanup_(util_free_text) = NULL;
+	char *value _cleanup_(util_free_text) = NULL;
+	struct token *token;
+
+	if (!payer)
+		return;
+	token = influx3_find(world, "_admin");
+	if (token)
+		world_revoke_token(token);
+	random = util_random_text(86);
+	value = util_format("apiv3_%s", random);
+	token = world_add_token(world, TOKEN_MANAGEMENT, value, 0);
+	token->description = util_copy("_admin");
+	token->account = util_copy(INFLUX3_SCOPE);
+	token->cluster = util_copy(INFLUX3_SCOPE);
+	token->created_by = payer->created_by;
+	token->permissions = json_array();
+	reply_json(reply, 201, json_pack("{s:i, s:s, s:s, s:o, s:n}", "id", 0,
+	    "name", "_admin", "token", value, "created_at",
+	    util_json_time(token->created_ms), "expiry"));
+	reply->content_type = "json"; /* what Core calls it */
+}
+
 void
 influx3_create_resource(
     struct world *world, struct request *request, struct reply *reply)
@@ -226,6 +277,7 @@ influx3_query(
 	    "_admin", "created_at", "2026-01-01T00:00:00", "expiry"));
 	TAILQ_FOREACH (token, &world->tokens, link) {
 		if (!token->account || token->revoked_ms ||
+		    strcmp(token->description, "_admin") == 0 ||
 		    token->created_ms > until ||
 		    strcmp(token->account, INFLUX3_SCOPE) != 0)
 			continue;

@@ -435,6 +435,8 @@ mgmt_create_management(
 	token->description =
 	    util_copy(description ? json_string_value(description) : "");
 	token->created_by = payer->created_by;
+	world_delay_activation(
+	    world, token, request->method, request->path);
 	json = json_pack("{s:s, s:s, s:s}", "id", token->id, "token", value,
 	    "description", token->description);
 	mgmt_set_time(json, "createdAt", token->created_ms);

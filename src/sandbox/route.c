@@ -79,6 +79,10 @@ static const struct route route_table[] = {
 	{ "GET", "/api/v2/resources", "v2_resources", ROUTE_API,
 	    influx2_resources, false },
 
+	{ "POST", "/api/v3/configure/token/admin", "v3_operator", ROUTE_API,
+	    influx3_create_operator, false },
+	{ "POST", "/api/v3/configure/token/admin/regenerate", "v3_regenerate",
+	    ROUTE_API, influx3_regenerate, true },
 	{ "POST", "/api/v3/configure/token/named_admin", "v3_mint_admin",
 	    ROUTE_API, influx3_create_admin, true },
 	{ "POST", "/api/v3/enterprise/configure/token", "v3_mint", ROUTE_API,

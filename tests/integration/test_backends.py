@@ -169,6 +169,16 @@ def test_bad_answer(tb, sandbox, service, fault, value):
     util.wait_until(lambda: accounted_for(tb, sandbox, service), 60, "nothing unknown alive", interval=0.2)
 
 
+def test_influxdb3_without_authorization(sandbox):
+    conf = HEAD + "[backend it]\ntype = influxdb3\nlogin = ops\nbase_url = {issuer}\nallow_insecure_loopback = yes\n" \
+        "[token t]\nbackend = it\nlifetime = 6h\nkind = management\nallow_full_access = yes\n"
+    sandbox.fault("influx3_no_auth")
+    with d.Daemon(conf.format(issuer=sandbox.issuer)) as tb:
+        assert tb.login("ops", sandbox.approve)["state"] == "granted"
+        reply = tb.token("t")
+        assert reply.status == 503 and "without authorization" in reply.json()["detail"], reply
+
+
 def test_influxdb3_core_has_no_resource_tokens(sandbox):
     conf = HEAD + "[backend it]\ntype = influxdb3\nlogin = ops\nbase_url = {issuer}\nallow_insecure_loopback = yes\n" \
         "[token t]\nbackend = it\nlifetime = 6h\npermissions = read:metrics\n"

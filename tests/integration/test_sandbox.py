@@ -1314,9 +1314,37 @@ def test_grafana_refusals(sb, path, body, status):
     assert api(sb, "POST", path, "nonsense", body).status == 401
 
 
+# ---------------------------------------------------------------- InfluxDB 3's operator
+
+def test_influxdb3_operator(sb):
+    payer = login(sb)["access_token"]
+    assert api(sb, "POST", "/api/v3/configure/token/admin", body={"name": "guides say so"}).status == 409
+    first = api(sb, "POST", "/api/v3/configure/token/admin/regenerate", payer)
+    assert first.status == 201 and first.headers["Content-Type"] == "json"
+    first = first.json()
+    assert first["name"] == "_admin" and first["expiry"] is None and first["token"].startswith("apiv3_")
+    second = api(sb, "POST", "/api/v3/configure/token/admin/regenerate", first["token"]).json()["token"]
+    assert api(sb, "GET", "/health", first["token"]).status == 401 and api(sb, "GET", "/health", second).status == 200
+    assert api(sb, "DELETE", "/api/v3/configure/token?token_name=_admin", second).status == 405
+    names = [row["name"] for row in api(sb, "GET", "/api/v3/query_sql?db=_internal&q=SELECT+FROM+system.tokens", second).json()]
+    assert names.count("_admin") == 1
+
+
+@pytest.mark.parametrize("method,path,body", [
+    ("POST", "/api/v3/configure/token/admin", None), ("POST", "/api/v3/configure/token/admin/regenerate", None),
+    ("POST", "/api/v3/configure/token/named_admin", {"token_name": "x"}),
+    ("POST", "/api/v3/enterprise/configure/token", {"token_name": "x"}),
+    ("DELETE", "/api/v3/configure/token?token_name=x", None)])
+def test_influxdb3_without_authorization(sb, method, path, body):
+    sb.fault("influx3_no_auth", times=1)
+    reply = api(sb, method, path, login(sb)["access_token"], body)
+    assert reply.status == 405 and b"without auth" in reply.body
+
+
 # ------------------------------------------------------- switches of every service that makes tokens
 
 MINTS = [(CLUSTERED, {"description": "d"}, "accessToken", None),
+         ("/api/v0/management-tokens", {"description": "d"}, "token", CLUSTERED),
          ("/api/v3/configure/token/named_admin", {"token_name": "d"}, "token", "/health"),
          (TOKENS, {"name": "d", "secondsToLive": 600}, "key", "/api/search")]
 
