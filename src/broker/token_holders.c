@@ -29,6 +29,8 @@
 #define KIND "holders"
 /* How long what comes together is written together. */
 #define SAVE_MS 5000
+/* A disk that takes longer for one write is in trouble. */
+#define SLOW_MS 100
 /* With the table full: how often it is looked at who is gone. */
 #define SWEEP_MS 60000
 
@@ -95,6 +97,7 @@ holders_put(struct token *t, bool complete)
 	h->complete = complete;
 	h->dirty = false;
 	h->stored = true;
+	h->put_ms = now_boot_ms();
 	h->item = store_put(t->env.store, KIND, t->tc->name, &plain, on_put,
 	    t);
 }
@@ -118,11 +121,16 @@ save_soon(struct token *t)
 		loop_timer_set(&t->held.save, SAVE_MS);
 }
 
+/* A disk that does not keep up must not hold up the stop: the next start is
+ * then one after a crash. */
 void
 token_held_flush(struct token *t)
 {
-	if (t->held.known && (t->held.dirty || !t->held.complete) &&
-	    !TAILQ_EMPTY(&t->gens))
+	struct token_held *h = &t->held;
+
+	if (h->item && now_boot_ms() - h->put_ms > SLOW_MS)
+		return;
+	if (h->known && (h->dirty || !h->complete) && !TAILQ_EMPTY(&t->gens))
 		holders_put(t, true);
 }
 
@@ -288,14 +296,16 @@ token_hold(struct token *t, uint64_t generation, const struct principal *who,
 }
 
 void
-token_held_current(struct token *t)
+token_held_current(struct token *t, bool changed)
 {
-	if (!t->held.known)
+	struct token_held *h = &t->held;
+
+	if (!h->known)
 		return;
-	if (!audit_is_strict(t->env.audit) &&
-	    (t->held.complete || !t->held.stored))
+	if (!audit_is_strict(t->env.audit) && (h->complete || !h->stored))
 		holders_put(t, false);
-	save_soon(t);
+	if (changed || !h->stored || !h->complete)
+		save_soon(t);
 }
 
 void

@@ -44,6 +44,7 @@ struct token_held {
 	struct token_rejection rejection;
 	struct loop_timer save;
 	struct writer_item *item;
+	int64_t put_ms; /* boot time when item was queued */
 	int64_t swept_ms;
 	bool known;    /* the records of the state were taken up */
 	bool stored;   /* there is a record, */
@@ -58,8 +59,9 @@ void token_held_stop(struct token *t);
 void token_held_clear(struct token *t);
 /* After all records. */
 void token_held_activate(struct token *t);
-/* Another generation is released from now on. */
-void token_held_current(struct token *t);
+/* Another generation is released from now on. changed: others are superseded
+ * than before. */
+void token_held_current(struct token *t, bool changed);
 /* The generation is out of the list. */
 void token_held_drop(struct token *t, uint64_t generation);
 

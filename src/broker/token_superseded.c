@@ -26,16 +26,17 @@ void
 token_note_superseded(struct token *t)
 {
 	struct generation *g;
+	bool changed = false, is;
 
 	TAILQ_FOREACH(g, &t->gens, link) {
-		if (!t->current || g->number >= t->current->number) {
-			g->superseded_at = g->superseded_ms = 0;
-		} else if (!g->superseded_at) {
-			g->superseded_at = now_real_s();
-			g->superseded_ms = now_boot_ms();
-		}
+		is = t->current && g->number < t->current->number;
+		if (is == (g->superseded_at != 0))
+			continue;
+		changed = true;
+		g->superseded_at = is ? now_real_s() : 0;
+		g->superseded_ms = is ? now_boot_ms() : 0;
 	}
-	token_held_current(t);
+	token_held_current(t, changed);
 }
 
 static int64_t

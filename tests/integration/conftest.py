@@ -17,7 +17,8 @@ def pytest_addoption(parser):
 
 
 # What these set up is shared by the whole file, or takes the whole machine: with several workers one runs all of it.
-IN_ONE_PIECE = ("test_crash", "test_outages", "test_sandbox", "test_systemd", "test_systemd_watch")
+IN_ONE_PIECE = ("test_crash", "test_outages", "test_sandbox", "test_systemd", "test_systemd_holders",
+                "test_systemd_watch")
 
 
 def pytest_configure(config):

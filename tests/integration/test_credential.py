@@ -259,7 +259,7 @@ def test_disk_that_refuses(disk, slice_dir):
 
 def test_stopped_while_the_disk_is_slow(disk, slice_dir):
     tb, fault = disk
-    fault.set(stall_ms=3000)
+    fault.set(stall_ms=2000)
     client = units.Client(tb, slice_dir, "telegraf.service", "influx", ready=True)
     time.sleep(0.3)
     tb.stop()

@@ -617,6 +617,25 @@ test_disk_that_fails(void **state)
 	world_stop(&w);
 }
 
+/* Nothing new: nothing is written. */
+static void
+test_quiet_restart(void **state)
+{
+	struct world w;
+	size_t puts;
+
+	start(&w, true, WHEN_MOVED);
+	hold(&w, &user, API, NULL);
+	rotate(&w, "id-2", "apiv1_two");
+	fake_loop_advance(6000);
+	puts = fake_state_puts();
+	world_restart(&w);
+	fake_loop_advance(10000);
+	hold(&w, &user, API, NULL); /* of which it has not heard yet */
+	assert_int_equal(fake_state_puts(), puts + 1);
+	world_stop(&w);
+}
+
 /* With its last generation goes the record. */
 static void
 test_record_goes(void **state)
@@ -758,6 +777,7 @@ main(void)
 		T(test_state_that_was_put_back),
 		T(test_reboot),
 		T(test_disk_that_fails),
+		T(test_quiet_restart),
 		T(test_record_goes),
 		T(test_inventory),
 		T(test_depends_on_an_import),
