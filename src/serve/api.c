@@ -10,6 +10,7 @@
 #include "base/util.h"
 #include "broker/broker.h"
 #include "lib/jsonx.h"
+#include "serve/bundle.h"
 #include "serve/health.h"
 #include "serve/release.h"
 #include "serve/self.h"
@@ -232,6 +233,8 @@ static const struct route api_routes[] = {
 	    api_get_token, { "min_valid" } },
 	{ HTTP1_GET, "tokens", ROUTE_ANYBODY, ROUTE_NO_BODY, api_list_tokens,
 	    { NULL } },
+	{ HTTP1_GET, "secrets", ROUTE_ANYBODY, ROUTE_NO_BODY, bundle_start,
+	    { "tokens" } },
 	{ HTTP1_POST, "tokens/{name}/rejected", ROUTE_ANYBODY,
 	    ROUTE_MUST_BODY, api_rejected, { NULL } },
 	{ HTTP1_GET, "self", ROUTE_ANYBODY, ROUTE_NO_BODY, api_self,

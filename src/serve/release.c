@@ -24,6 +24,7 @@
 #include "lib/loop.h"
 #include "serve/denylog.h"
 #include "serve/rate.h"
+#include "serve/release_int.h"
 #include "serve/render.h"
 #include "serve/serve_int.h"
 #include "serve/session.h"
@@ -102,8 +103,8 @@ release_end(struct release *r)
 
 /* ----------------------------------------------------------------- records */
 
-static struct audit_rec
-record_of(struct session *s, const char *id, const struct acl_verdict *v,
+struct audit_rec
+release_record(struct session *s, const char *id, const struct acl_verdict *v,
     const struct broker_view *view, const char *delivery)
 {
 	return (struct audit_rec){
@@ -126,8 +127,8 @@ record_of(struct session *s, const char *id, const struct acl_verdict *v,
 	};
 }
 
-static void
-count(struct session *s, const char *token, enum broker_outcome outcome)
+void
+release_count(struct session *s, const char *token, enum broker_outcome outcome)
 {
 	broker_count_release(session_serve(s)->broker, token,
 	    counts_index(session_door(s)->id), outcome);
@@ -142,8 +143,8 @@ count_now(struct session *s, const struct broker_view *view,
 }
 
 /* What was authorised did not leave after all. */
-static void
-note_withheld(struct session *s, const char *token, uint64_t generation,
+void
+release_withheld(struct session *s, const char *token, uint64_t generation,
     const char *reason)
 {
 	char id[17];
@@ -157,7 +158,7 @@ note_withheld(struct session *s, const char *token, uint64_t generation,
 		.reason = reason,
 	};
 
-	count(s, token, BROKER_WITHHELD);
+	release_count(s, token, BROKER_WITHHELD);
 	audit_note(session_serve(s)->audit, &rec);
 }
 
@@ -192,23 +193,32 @@ release_deny(struct session *s, const char *token,
 
 /* -------------------------------------------------------------------- send */
 
-static void
-late_on_drained(void *arg, struct session *s, bool all, bool some)
+void
+release_drained(struct session *s, const char *token, uint64_t generation,
+    const char *id, bool all, bool some)
 {
-	struct release_late *late = arg;
 	struct audit_rec rec = {
 		.event = all || some ? AUDIT_SENT : AUDIT_WITHHELD,
 		.door = acl_door_name(session_door(s)->id),
 		.who = session_who(s),
-		.token = late->token,
-		.generation = late->generation,
-		.request_id = late->id,
+		.token = token,
+		.generation = generation,
+		.request_id = id,
 		.reason = all ? NULL : some ? "cut short" :
 		    "client does not read",
 	};
 
-	count(s, late->token, all || some ? BROKER_SENT : BROKER_WITHHELD);
+	release_count(s, token, all || some ? BROKER_SENT : BROKER_WITHHELD);
 	audit_note(session_serve(s)->audit, &rec);
+}
+
+static void
+late_on_drained(void *arg, struct session *s, bool all, bool some)
+{
+	struct release_late *late = arg;
+
+	release_drained(s, late->token, late->generation, late->id, all,
+	    some);
 	free(late);
 }
 
@@ -227,14 +237,14 @@ send_late(struct session *s, const struct audit_rec *rec)
 /* What became of an authorisation, from the authorisation's record. What that
  * has said is not said again (request_id joins the two): half the bytes, and
  * nearly half of what the audit costs a release. */
-static void
-note_outcome(struct serve *serve, struct audit_rec *rec)
+void
+release_outcome(struct session *s, struct audit_rec *rec)
 {
 	rec->rule = NULL;
 	rec->verdict = rec->token_id = rec->fingerprint = NULL;
 	rec->backend = rec->human = NULL;
 	rec->expires_at = 0;
-	audit_note(serve->audit, rec);
+	audit_note(session_serve(s)->audit, rec);
 }
 
 /* rec is that of the authorisation. */
@@ -255,7 +265,7 @@ send_value(struct session *s, const struct broker_view *view,
 		session_door(s)->ops->send(s, view, rec);
 		count_now(s, view, rec->event == AUDIT_SENT ? BROKER_SENT :
 		    BROKER_WITHHELD);
-		note_outcome(serve, rec);
+		release_outcome(s, rec);
 		session_close(s);
 		return;
 	}
@@ -264,13 +274,13 @@ send_value(struct session *s, const struct broker_view *view,
 	case SESSION_SENT:
 		rec->event = AUDIT_SENT;
 		count_now(s, view, BROKER_SENT);
-		note_outcome(serve, rec);
+		release_outcome(s, rec);
 		break;
 	case SESSION_NOT_SENT:
 		rec->event = AUDIT_WITHHELD;
 		rec->reason = "client went away";
 		count_now(s, view, BROKER_WITHHELD);
-		note_outcome(serve, rec);
+		release_outcome(s, rec);
 		break;
 	case SESSION_PARTLY:
 		send_late(s, rec);
@@ -306,7 +316,7 @@ authorise(struct session *s, struct release *r, const struct release_ask *ask,
 		session_problem(s, &over);
 		return;
 	}
-	rec = record_of(s, session_request_id(s, id), v, view,
+	rec = release_record(s, session_request_id(s, id), v, view,
 	    r ? r->delivery : ask->delivery);
 	/* a record like an earlier one is to somebody who is known */
 	if (!rec.same || rec.delivery)
@@ -364,7 +374,7 @@ release_on_recorded(void *arg, const struct tb_error *err)
 	else if ((newer = view.generation != r->generation))
 		why = "superseded";
 	if (why)
-		note_withheld(s, r->token, r->generation, why);
+		release_withheld(s, r->token, r->generation, why);
 	if (newer) {
 		authorise(s, r, NULL, &v, &view);
 		return;
@@ -382,7 +392,7 @@ release_on_recorded(void *arg, const struct tb_error *err)
 		    "the value ended while its record was written");
 	} else {
 		release_end(r);
-		rec = record_of(s, session_request_id(s, id), &v, &view,
+		rec = release_record(s, session_request_id(s, id), &v, &view,
 		    delivery);
 		send_value(s, &view, form, &rec);
 	}
@@ -439,7 +449,7 @@ release_fail(struct release *r, const struct tb_error *err)
 	if (err->code == TB_E_BADREQ) {
 		release_deny(s, r->token, &gone);
 	} else {
-		count(s, r->token, BROKER_UNAVAILABLE);
+		release_count(s, r->token, BROKER_UNAVAILABLE);
 		session_problem(s, &p);
 	}
 	release_end(r);
@@ -481,7 +491,7 @@ release_give_up(struct release *r, enum problem_code code, const char *detail)
 	uint64_t known = r->known;
 	struct session *s;
 
-	count(r->op.session, r->token, watches ? BROKER_NOT_MODIFIED :
+	release_count(r->op.session, r->token, watches ? BROKER_NOT_MODIFIED :
 	    BROKER_UNAVAILABLE);
 	s = release_end(r);
 	if (watches)
@@ -512,7 +522,7 @@ release_gone(struct session_op *op)
 	struct release *r = release_of(op);
 
 	if (r->item)
-		note_withheld(op->session, r->token, r->generation,
+		release_withheld(op->session, r->token, r->generation,
 		    "client went away");
 	op->session = NULL;
 	release_end(r);
@@ -535,7 +545,7 @@ release_hurry(struct session_op *op, enum session_hurry why)
 			release_give_up(r, PROBLEM_TIMEOUT, "");
 		break;
 	case SESSION_EXPIRED:
-		note_withheld(op->session, r->token, r->generation,
+		release_withheld(op->session, r->token, r->generation,
 		    "no durable record in time");
 		session_refuse(release_end(r), PROBLEM_AUDIT, "the record of "
 		    "this release is not durable yet, so nothing is released");

@@ -2,7 +2,8 @@
 #pragma once
 /*
  * release - one value of one token to one client: verdict, record, send, record
- * (promise P1). The only way on which a value leaves the daemon.
+ * (promise P1). With bundle, which does the same for several at once, the only
+ * way on which a value leaves the daemon.
  */
 #include <stdbool.h>
 #include <stdint.h>

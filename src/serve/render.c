@@ -127,8 +127,8 @@ kept_of(struct render *r, const char *token)
 
 /* A JSON string of a value: token-shaped ones (printable ASCII) need at most a
  * backslash in front of a quote or a backslash. */
-static void
-add_value(struct secret *out, const struct secret *value)
+void
+render_add_value(struct secret *out, const struct secret *value)
 {
 	const char *s = secret_reveal(value), *stop;
 
@@ -207,7 +207,7 @@ kept_make(struct kept_text *k, const struct broker_view *view,
 	char line[HTTP1_STATUS_LINE_MAX];
 	unsigned char *p;
 
-	add_value(&value, view->value);
+	render_add_value(&value, view->value);
 	k->body_at = http1_status_line(line, 200, 1, true);
 	strbuf_add(&head, line, k->body_at);
 	strbuf_addf(&head, "Content-Type: application/json\r\n"

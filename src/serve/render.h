@@ -13,6 +13,7 @@
 
 struct broker_view;
 struct render;
+struct secret;
 
 #define RENDER_REQUEST_ID 16 /* hexadecimal digits */
 /* The longest that a reader of Vault is told to wait before it reads again. */
@@ -51,6 +52,9 @@ enum render_form {
 void render_value(struct render *r, const struct broker_view *view,
     enum render_form form, const struct render_how *how,
     struct render_reply *out);
+
+/* As what stands between the quotes of a JSON string. */
+void render_add_value(struct secret *out, const struct secret *value);
 
 /* What is kept of one token, or of all, is wiped: it is not released any
  * more. */

@@ -218,3 +218,29 @@ def test_the_vault_token_decides_nothing(tb):
     done = subprocess.run(["/usr/bin/python3", "-c", script, tb.run_dir / "api.sock"], capture_output=True, text=True,
                           user=d.NOBODY, group=d.NOBODY, extra_groups=[], timeout=60, check=False)
     assert done.stdout.strip() == "403", done
+
+
+# ------------------------------------------------------------- a flat object
+
+
+def test_secrets(tb):
+    """For Telegraf's http store; what needs systemd is in test_telegraf.py."""
+    value = tb.token("telegraf-write").json()["token"]
+    reply = tb.api.request("secrets")
+    assert reply.json() == {"telegraf_write": value}
+    assert tb.api.request("secrets?tokens=telegraf-write").json() == {"telegraf_write": value}
+    for name in ("forbidden", "nothing", "telegraf-write,forbidden"):
+        refused = tb.api.request(f"secrets?tokens={name}")
+        assert (refused.status, refused.json()["code"]) == (403, "denied.token")
+    records = [r for r in tb.audit("authorised") if r.get("delivery") == "secrets"]
+    assert [r["token"] for r in records] == ["telegraf-write"] * 2
+
+
+def test_secrets_wait_for_the_first_value(tb):
+    assert list(tb.api.request("secrets").json()) == ["telegraf_write"]
+
+
+def test_secrets_without_a_value(sandbox):
+    with d.Daemon(CONF.format(issuer=sandbox.issuer)) as tb:
+        reply = tb.api.request("secrets")
+        assert (reply.status, reply.json()["code"]) == (503, "human_needed.login")

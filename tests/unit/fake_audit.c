@@ -27,7 +27,8 @@ struct audit {
 static struct {
 	struct strbuf text, taken;
 	struct writer_item *first, **end;
-	bool hold, fail, behind;
+	bool hold, behind;
+	unsigned fail; /* the record that fails, counted down to 1 */
 	char last_request[32];
 	uint64_t last_same;
 	const char *checkpoint;
@@ -121,7 +122,7 @@ audit_free(struct audit *a)
 	strbuf_clear(&fake.taken);
 	str_set(&fake.file, NULL);
 	str_set(&fake.file_text, NULL);
-	fake.fail = false;
+	fake.fail = 0;
 	free(a);
 }
 
@@ -145,8 +146,8 @@ put(struct audit *a, writer_done_fn *done, void *arg)
 	i->audit = a;
 	i->done = done;
 	i->arg = arg;
-	i->fails = fake.fail;
-	fake.fail = false;
+	i->fails = fake.fail == 1;
+	fake.fail -= fake.fail > 0;
 	*fake.end = i;
 	fake.end = &i->next;
 	loop_task_post(&a->task);
@@ -286,7 +287,13 @@ fake_audit_hold(bool hold)
 void
 fake_audit_fail(void)
 {
-	fake.fail = true;
+	fake.fail = 1;
+}
+
+void
+fake_audit_fail_second(void)
+{
+	fake.fail = 2;
 }
 
 unsigned

@@ -23,6 +23,8 @@ void fake_audit_hold(bool hold);
 void fake_audit_behind(bool behind);
 /* The next strict record fails. */
 void fake_audit_fail(void);
+/* The one after it. */
+void fake_audit_fail_second(void);
 /* The newest checkpoint there is, borrowed; NULL: none. */
 void fake_audit_checkpoint(const char *line);
 /* The last file for others that was written (its name; NULL: none), as if on
