@@ -206,6 +206,15 @@ token_mint_now(struct token *t)
 
 /* --------------------------------------------------------------- saving */
 
+/* From here on it is this one that is released. */
+static void
+token_take_over(struct token *t, const struct generation *g)
+{
+	if (g->number > 1)
+		token_audit_generation(t, g, AUDIT_RENEWED, NULL);
+	token_choose_current(t);
+}
+
 static void
 token_on_saved(void *arg, const struct tb_error *err)
 {
@@ -241,7 +250,7 @@ token_on_saved(void *arg, const struct tb_error *err)
 	if (g->imported)
 		broker_look_soon(t->env.broker, g->backend);
 	if (g->state == GENERATION_READY)
-		token_choose_current(t);
+		token_take_over(t, g);
 	else
 		token_resume_probe(t, g);
 }
@@ -310,7 +319,7 @@ token_make_ready(struct token *t)
 	log_info("token", "%s: generation %" PRIu64 " is ready", t->tc->name,
 	    g->number);
 	token_save_generation(t, g, NULL, NULL, NULL);
-	token_choose_current(t);
+	token_take_over(t, g);
 }
 
 static void

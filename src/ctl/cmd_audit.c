@@ -41,7 +41,7 @@ do_audit(struct ctl *ctl, const struct args *args)
 	argv = xcalloc(n + 2, sizeof(argv[0]));
 	for (i = 0; i < n; i++)
 		argv[i + 1] = args->rest[i];
-	helper_exec(argv, &err);
+	helper_exec(HELPER_AUDIT, argv, &err);
 	free(argv);
 	ctl_complain(ctl, "%s", err.msg);
 	return CTL_FAILED;
@@ -50,5 +50,5 @@ do_audit(struct ctl *ctl, const struct args *args)
 const struct command cmd_audit = {
 	.name = "audit", .synopsis = "COMMAND [OPTION...]",
 	.summary = "Read and verify the audit log: 'audit --help'",
-	.raw = true, .fn = do_audit,
+	.raw = true, .helper = HELPER_AUDIT, .fn = do_audit,
 };

@@ -31,13 +31,14 @@ struct command {
 	bool splits; /* what stands behind "--" is a command */
 	bool execs;  /* its exit status is another's: own failures are 125 */
 	bool raw;    /* what stands behind the name is not ours to read */
+	const char *helper; /* ... but this program's; see helper.h */
 	enum ctl_exit (*fn)(struct ctl *ctl, const struct args *args);
 };
 
 extern const struct command cmd_audit, cmd_login, cmd_logout, cmd_status,
     cmd_health, cmd_list, cmd_get, cmd_run, cmd_import, cmd_rotate, cmd_revoke,
     cmd_reload, cmd_reconcile, cmd_explain, cmd_init_key, cmd_rekey, cmd_adopt,
-    cmd_tokens, cmd_doctor, cmd_unit, cmd_watch;
+    cmd_tokens, cmd_doctor, cmd_unit, cmd_watch, cmd_events;
 
 /* What revocation did, and whether all of it worked. */
 enum ctl_exit cmd_admin_tell_counts(const struct ctl *ctl,

@@ -11,11 +11,10 @@
 
 #include "base/tb_error.h"
 
-#define HELPER "tokenbroker-audit"
 #define OUTPUT_CAP ((size_t)256 << 20)
 
 static char *
-helper_path(void)
+helper_path(const char *program)
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -24,21 +23,22 @@ helper_path(void)
 	if (n > 0) {
 		self[n] = '\0';
 		slash = strrchr(self, '/');
-		path = xasprintf("%.*s/" HELPER, (int)(slash - self), self);
+		path = xasprintf("%.*s/%s", (int)(slash - self), self,
+		    program);
 		if (access(path, X_OK) == 0)
 			return path;
 		free(path);
 	}
-	return xstrdup(PKGLIBEXECDIR "/" HELPER);
+	return xasprintf(PKGLIBEXECDIR "/%s", program);
 }
 
 int
-helper_exec(const char **argv, struct tb_error *err)
+helper_exec(const char *program, const char **argv, struct tb_error *err)
 {
-	_cleanup_free_ char *path = helper_path();
+	_cleanup_free_ char *path = helper_path(program);
 	union { const char **in; char **out; } args = { argv };
 
-	argv[0] = HELPER;
+	argv[0] = program;
 	fflush(NULL);
 	execv(path, args.out);
 	return tb_error_errno(err, TB_E_IO, errno, "cannot run %s", path);
@@ -50,7 +50,8 @@ helper_child(const char **argv, int out)
 {
 	struct tb_error err = TB_ERROR_INIT;
 
-	if (dup2(out, STDOUT_FILENO) >= 0 && helper_exec(argv, &err) < 0)
+	if (dup2(out, STDOUT_FILENO) >= 0 && helper_exec(HELPER_AUDIT, argv,
+	    &err) < 0)
 		fprintf(stderr, "tokenbrokerctl: %s\n", err.msg);
 	_exit(127);
 }
@@ -66,9 +67,9 @@ read_all(int fd, struct strbuf *out, struct tb_error *err)
 			continue;
 		if (n < 0)
 			return tb_error_errno(err, TB_E_IO, errno,
-			    "cannot read from " HELPER);
+			    "cannot read from " HELPER_AUDIT);
 		if (out->len + (size_t)n > OUTPUT_CAP)
-			return tb_error_set(err, TB_E_LIMIT, HELPER " says "
+			return tb_error_set(err, TB_E_LIMIT, HELPER_AUDIT " says "
 			    "more than can be taken: ask for less");
 		strbuf_add(out, buf, (size_t)n);
 	}
@@ -92,7 +93,7 @@ helper_read(const char **argv, struct strbuf *out, int *status,
 		helper_child(argv, p[1]);
 	close(p[1]);
 	failed = pid < 0 ? tb_error_errno(err, TB_E_IO, errno, "cannot start "
-	    HELPER) : read_all(p[0], out, err);
+	    HELPER_AUDIT) : read_all(p[0], out, err);
 	close(p[0]);
 	while (pid > 0 && waitpid(pid, &how, 0) < 0 && errno == EINTR)
 		continue;
@@ -100,6 +101,6 @@ helper_read(const char **argv, struct strbuf *out, int *status,
 		return -1;
 	*status = WIFEXITED(how) ? WEXITSTATUS(how) : 127;
 	if (*status != 0)
-		return tb_error_set(err, TB_E_CANCELLED, HELPER " failed");
+		return tb_error_set(err, TB_E_CANCELLED, HELPER_AUDIT " failed");
 	return 0;
 }

@@ -22,8 +22,8 @@
 static const struct command *const commands[] = { &cmd_login, &cmd_logout,
 	&cmd_status, &cmd_tokens, &cmd_health, &cmd_list, &cmd_get, &cmd_run,
 	&cmd_watch, &cmd_rotate, &cmd_revoke, &cmd_import, &cmd_reconcile,
-	&cmd_explain, &cmd_audit, &cmd_doctor, &cmd_unit, &cmd_reload,
-	&cmd_init_key, &cmd_rekey, &cmd_adopt };
+	&cmd_explain, &cmd_audit, &cmd_events, &cmd_doctor, &cmd_unit,
+	&cmd_reload, &cmd_init_key, &cmd_rekey, &cmd_adopt };
 
 /* Options that every command takes stand in front of its own. */
 enum { COMMON_RUN_DIR, COMMON_HELP, COMMON_VERSION, N_COMMON };
@@ -206,6 +206,7 @@ complete(int argc, char **argv)
 	struct strbuf out _cleanup_(strbuf_clear) = STRBUF_INIT;
 	struct tb_error err = TB_ERROR_INIT;
 	const char **words = xcalloc((size_t)argc + 2, sizeof(*words));
+	const struct command *cmd;
 	size_t i, raw;
 
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
@@ -218,8 +219,9 @@ complete(int argc, char **argv)
 		words[i + 2] = argv[i];
 	raw = complete_words(&c, words + 2, (size_t)argc, &out);
 	if (raw) {
+		cmd = find_command(words[raw + 1]);
 		words[raw + 1] = "--complete";
-		helper_exec(words + raw, &err);
+		helper_exec(cmd->helper, words + raw, &err);
 	}
 	free(words);
 	fputs(strbuf_str(&out), stdout);

@@ -151,6 +151,8 @@ static const struct route admin_routes[] = {
 	    { NULL } },
 	{ HTTP1_POST, "audit/checkpoint", ROUTE_OPERATOR, ROUTE_NO_BODY,
 	    admin_checkpoint, { NULL } },
+	{ HTTP1_GET, "events", ROUTE_AUDITOR, ROUTE_NO_BODY, admin_events,
+	    { "after", "types", "wait" } },
 	{ HTTP1_GET, "explain", ROUTE_AUDITOR, ROUTE_NO_BODY, admin_explain,
 	    { "pid", "self", "unit", "token", "door" } },
 	{ HTTP1_GET, "logins", ROUTE_AUDITOR, ROUTE_NO_BODY,

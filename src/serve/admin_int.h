@@ -3,7 +3,7 @@
 /*
  * admin_int - what admin.c (the table and what only looks), admin_login.c
  * (device logins), admin_job.c (logout, rotate, revoke, import, adopt, rekey),
- * admin_audit.c and admin_explain.c share.
+ * admin_audit.c, admin_events.c and admin_explain.c share.
  */
 #include "serve/session.h"
 
@@ -13,6 +13,7 @@ route_fn admin_reconcile;
 route_fn admin_audit, admin_checkpoint;
 route_fn admin_adopt, admin_rekey;
 route_fn admin_explain;
+route_fn admin_events;
 
 /* "An operator did this", for the audit log; what is a static text. */
 void admin_note(struct session *s, const char *what, const char *token,

@@ -18,6 +18,7 @@
 #include "serve/api.h"
 #include "serve/credential.h"
 #include "serve/denylog.h"
+#include "serve/events.h"
 #include "serve/filler.h"
 #include "serve/listener.h"
 #include "serve/metrics.h"
@@ -183,6 +184,7 @@ serve_new(const struct serve_env *env, const struct conf *conf,
 	s->render = render_new();
 	s->rate = rate_new();
 	s->denylog = denylog_new();
+	s->events = events_new(s->audit);
 	s->sessions = session_set_new(s);
 	s->fillers = filler_set_new(env->loop);
 	s->metrics_file = metrics_file_new(s);
@@ -221,5 +223,6 @@ serve_free(struct serve *s)
 	render_free(s->render);
 	rate_free(s->rate);
 	denylog_free(s->denylog);
+	events_free(s->events);
 	free(s);
 }

@@ -12,6 +12,7 @@
 #include "serve/serve.h"
 
 struct denylog;
+struct events;
 struct filler_set;
 struct listener;
 struct metrics_file;
@@ -40,6 +41,7 @@ struct serve {
 	struct render *render;
 	struct rate *rate;
 	struct denylog *denylog;
+	struct events *events;
 	struct session_set *sessions;
 	struct filler_set *fillers;
 	struct metrics_file *metrics_file;

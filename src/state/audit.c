@@ -231,6 +231,38 @@ audit_get_trail(const struct audit *a, struct writer_trail *out,
 	*lost = stats.lost;
 }
 
+/* ------------------------------------------------------------------ events */
+
+void
+audit_watch_events(struct audit *a, writer_events_fn *fn, void *arg)
+{
+	writer_watch_events(a->writer, fn, arg);
+}
+
+uint64_t
+audit_events_seq(const struct audit *a)
+{
+	return writer_events_seq(a->writer);
+}
+
+struct writer_item *
+audit_read_events(struct audit *a, struct eventlog_slice *slice,
+    writer_done_fn *done, void *arg)
+{
+	return writer_put_read(a->writer, slice, done, arg);
+}
+
+int64_t
+audit_failing_since(const struct audit *a, struct tb_error *err)
+{
+	struct writer_stats stats;
+
+	writer_get_stats(a->writer, &stats);
+	if (!stats.failing || writer_health(a->writer, err) == 0)
+		return 0;
+	return stats.failed_since;
+}
+
 /* ------------------------------------------- a disk that failed, lost lines */
 
 static void

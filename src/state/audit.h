@@ -108,6 +108,14 @@ struct writer_item *audit_checkpoint(struct audit *a, writer_done_fn *done,
  * log. */
 void audit_get_trail(const struct audit *a, struct writer_trail *out,
     uint64_t *lost);
+/* Events: see writer_watch_events, writer_events_seq and writer_put_read. */
+void audit_watch_events(struct audit *a, writer_events_fn *fn, void *arg);
+uint64_t audit_events_seq(const struct audit *a);
+struct writer_item *audit_read_events(struct audit *a,
+    struct eventlog_slice *slice, writer_done_fn *done, void *arg);
+/* The disk refuses, and so nothing that says so can be in the log: since when
+ * (0: it does not). *err: the last error. */
+int64_t audit_failing_since(const struct audit *a, struct tb_error *err);
 /* A denial: aggregated. The first of its kind in a minute is written at once,
  * those like it are counted (state/denials.h). */
 void audit_denied(struct audit *a, const struct audit_rec *rec);

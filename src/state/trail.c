@@ -17,6 +17,7 @@
 #include "base/tb_error.h"
 #include "state/audit_line.h"
 #include "state/checkpoint.h"
+#include "state/eventlog.h"
 #include "state/journal.h"
 #include "state/mono.h"
 #include "state/segment.h"
@@ -38,6 +39,7 @@ trail_free(struct trail *t)
 	journal_free(t->journal);
 	strbuf_clear(&t->buf);
 	strbuf_clear(&t->mirror);
+	strbuf_clear(&t->events);
 	strbuf_clear(&t->keys);
 	strbuf_clear(&t->files);
 	free(t->made);
@@ -179,10 +181,10 @@ trail_flushed(struct trail *t)
 	const char *batch;
 	size_t len;
 
-	if (t->journal) {
-		batch = segment_batch(t->segment, &len);
+	batch = segment_batch(t->segment, &len);
+	eventlog_pick(batch, len, &t->events);
+	if (t->journal)
 		strbuf_add(&t->mirror, batch, len);
-	}
 	if (t->signed_seq != t->flushed_signed_seq) {
 		t->flushed_signed_seq = t->signed_seq;
 		t->due_ms = trail_has_news(t) ?
@@ -313,6 +315,32 @@ uint64_t
 trail_dropped(const struct trail *t)
 {
 	return t->journal ? journal_dropped(t->journal) : 0;
+}
+
+uint64_t
+trail_synced(const struct trail *t)
+{
+	return segment_synced(t->segment)->seq;
+}
+
+void
+trail_take_events(struct trail *t, struct strbuf *out)
+{
+	uint64_t synced = trail_synced(t);
+	const char *s = t->events.s, *eol;
+	size_t taken = 0;
+
+	while (taken < t->events.len) {
+		eol = memchr(s + taken, '\n', t->events.len - taken);
+		if (eventlog_seq(s + taken, (size_t)(eol - s) - taken) > synced)
+			break;
+		taken = (size_t)(eol - s) + 1;
+	}
+	if (taken == 0)
+		return;
+	strbuf_add(out, s, taken);
+	t->events.len -= taken;
+	memmove(t->events.s, s + taken, t->events.len);
 }
 
 void

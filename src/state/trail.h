@@ -18,6 +18,7 @@
 
 struct chain_pos;
 struct checkpoint_key;
+struct strbuf;
 struct tb_error;
 struct trail;
 
@@ -57,6 +58,12 @@ const struct chain_pos *trail_end(const struct trail *t);
 size_t trail_torn(const struct trail *t);
 uint64_t trail_syncs(const struct trail *t);
 uint64_t trail_dropped(const struct trail *t); /* by the journal */
+
+/* The last line that is durable. */
+uint64_t trail_synced(const struct trail *t);
+/* Appends the events (state/eventlog.h) that have become durable since the
+ * last call. A line that a power cut may take back is none yet. */
+void trail_take_events(struct trail *t, struct strbuf *out);
 
 /* What others may know without a look at the disk. Borrowed. */
 struct trail_view {

@@ -33,6 +33,8 @@ struct trail {
 	struct journal *journal;
 	struct strbuf mirror; /* lines for it */
 
+	struct strbuf events; /* that are written, whether durable or not */
+
 	/* what is shown */
 	uint64_t version; /* from 1 */
 	char *shown;

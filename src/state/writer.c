@@ -34,6 +34,7 @@
 #include "lib/loop.h"
 #include "state/chain.h"
 #include "state/checkpoint.h"
+#include "state/eventlog.h"
 
 void
 writer_list_init(struct item_list *l)
@@ -60,6 +61,9 @@ item_free(struct writer_item *it)
 	if (it->bytes != (unsigned char *)(it + 1))
 		free(it->bytes);
 	checkpoint_key_free(it->key);
+	if (it->slice)
+		strbuf_clear(&it->slice->lines);
+	free(it->slice);
 	free(it->err);
 	free(it);
 }
@@ -100,9 +104,17 @@ tell_books(struct writer *w, const struct writer_item *it)
 }
 
 static void
+tell_events(struct writer *w, const struct strbuf *events, bool changed)
+{
+	if (w->events_fn && (events->len || changed))
+		w->events_fn(w->events_arg, strbuf_str(events), events->len);
+}
+
+static void
 writer_on_woken(void *arg)
 {
 	struct writer *w = arg;
+	struct strbuf events _cleanup_(strbuf_clear) = STRBUF_INIT;
 	struct item_list done;
 	struct writer_item *it;
 	bool changed;
@@ -113,6 +125,9 @@ writer_on_woken(void *arg)
 	writer_list_init(&w->finished);
 	changed = w->health_changed;
 	w->health_changed = false;
+	events = w->events; /* moved */
+	w->events = (struct strbuf)STRBUF_INIT;
+	w->events_told = w->synced_seq;
 	pthread_mutex_unlock(&w->lock);
 
 	w->delivering = true;
@@ -127,6 +142,7 @@ writer_on_woken(void *arg)
 	w->delivering = false;
 	if (changed && w->watch)
 		w->watch(w->watch_arg);
+	tell_events(w, &events, changed);
 }
 
 /* Under lock, which is given back: len more bytes are queued. */
@@ -315,6 +331,7 @@ writer_free(struct writer *w)
 
 	trail_close(w->trail);
 	writer_trail_clear(&w->shown);
+	strbuf_clear(&w->events);
 	loop_waker_free(w->waker);
 	writer_list_free(&w->finished);
 	while ((it = w->spare)) {
@@ -491,6 +508,36 @@ writer_watch(struct writer *w, void (*fn)(void *arg), void *arg)
 {
 	w->watch = fn;
 	w->watch_arg = arg;
+}
+
+void
+writer_watch_events(struct writer *w, writer_events_fn *fn, void *arg)
+{
+	w->events_fn = fn;
+	w->events_arg = arg;
+}
+
+uint64_t
+writer_events_seq(const struct writer *w)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)&w->lock;
+	uint64_t seq;
+
+	pthread_mutex_lock(lock);
+	seq = w->events.len ? w->events_told : w->synced_seq;
+	pthread_mutex_unlock(lock);
+	return seq;
+}
+
+struct writer_item *
+writer_put_read(struct writer *w, struct eventlog_slice *slice,
+    writer_done_fn *done, void *arg)
+{
+	struct writer_item *it = xnew(struct writer_item);
+
+	it->kind = ITEM_READ;
+	it->slice = slice;
+	return put_item(w, it, done, arg);
 }
 
 void

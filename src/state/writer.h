@@ -16,6 +16,7 @@
 #include "state/records.h"
 
 struct checkpoint_key;
+struct eventlog_slice;
 struct loop;
 struct tb_error;
 struct writer;
@@ -153,3 +154,15 @@ struct writer_item *writer_put_checkpoint(struct writer *w,
     writer_done_fn *done, void *arg);
 void writer_get_trail(const struct writer *w, struct writer_trail *out);
 void writer_trail_clear(struct writer_trail *t);
+
+/* fn runs on the loop with the lines that are events (state/eventlog.h) and
+ * have become durable, each with its newline, in their order; with none when
+ * writer_health has changed. One watcher; NULL ends it. */
+typedef void writer_events_fn(void *arg, const char *lines, size_t len);
+void writer_watch_events(struct writer *w, writer_events_fn *fn, void *arg);
+/* The watcher was told of all events up to this line. */
+uint64_t writer_events_seq(const struct writer *w);
+/* Older ones, from the files: eventlog_read. slice is taken, stays readable
+ * until done has returned, and is freed then. */
+struct writer_item *writer_put_read(struct writer *w,
+    struct eventlog_slice *slice, writer_done_fn *done, void *arg);

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/strbuf.h"
 #include "base/tb_error.h"
 #include "state/trail.h"
 #include "state/writer.h"
@@ -22,7 +23,7 @@ struct loop_waker;
 enum item_kind {
 	ITEM_RECORD, ITEM_DELETE, ITEM_CHANGE, ITEM_TEXT, ITEM_LINE,
 	ITEM_ERROR,
-	ITEM_KEY, ITEM_CHECKPOINT,
+	ITEM_KEY, ITEM_CHECKPOINT, ITEM_READ,
 };
 
 /* What only records have. */
@@ -48,6 +49,7 @@ struct writer_item {
 	bool is_batch; /* each of the lines ends with a newline */
 	struct item_record rec;
 	struct checkpoint_key *key; /* ITEM_KEY: owned until it is run */
+	struct eventlog_slice *slice; /* ITEM_READ: owned */
 	struct tb_error *err; /* owned; NULL: all went well */
 	writer_done_fn *done; /* the loop thread's */
 	void *arg;
@@ -88,11 +90,16 @@ struct writer {
 	struct writer_stats stats;
 	struct tb_error health;
 	struct writer_trail shown;
+	struct strbuf events; /* not told yet */
+	uint64_t synced_seq; /* the last durable line */
 	bool health_changed;
 
 	/* the loop thread's */
 	writer_seen_fn *seen;
 	void *seen_arg;
+	writer_events_fn *events_fn;
+	void *events_arg;
+	uint64_t events_told; /* up to this line */
 	void (*watch)(void *arg);
 	void *watch_arg;
 };

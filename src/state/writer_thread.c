@@ -9,6 +9,7 @@
 #include "base/now.h"
 #include "lib/loop.h"
 #include "state/chain.h"
+#include "state/eventlog.h"
 #include "state/mono.h"
 #include "state/recfile.h"
 #include "state/textfile.h"
@@ -114,6 +115,11 @@ run_record(struct writer *w, struct writer_item *it)
 		return false;
 	case ITEM_KEY:
 		trail_set_key(w->trail, STEAL(it->key));
+		return false;
+	case ITEM_READ: /* says nothing about the disk's health */
+		if (eventlog_read(w->log_dirfd, trail_synced(w->trail),
+			it->slice, &err) < 0)
+			writer_item_fail(it, &err);
 		return false;
 	case ITEM_ERROR:
 	case ITEM_LINE:
@@ -229,6 +235,8 @@ writer_show_trail(struct writer *w)
 	shown->seq = trail_end(w->trail)->seq;
 	memcpy(shown->hash, trail_end(w->trail)->hash, sizeof(shown->hash));
 	shown->journal_dropped = trail_dropped(w->trail);
+	w->synced_seq = trail_synced(w->trail);
+	trail_take_events(w->trail, &w->events);
 	trail_get_view(w->trail, &view);
 	if (view.version == w->view_version)
 		return;
@@ -273,7 +281,7 @@ finish_group(struct writer *w, struct item_list *group)
 	struct item_list waited, forgotten;
 	struct writer_item *it, *next;
 	uint64_t items = 0;
-	bool changed;
+	bool changed, events;
 
 	writer_list_init(&waited);
 	writer_list_init(&forgotten);
@@ -299,9 +307,10 @@ finish_group(struct writer *w, struct item_list *group)
 	changed = update_health(w);
 	w->health_changed |= changed;
 	writer_show_trail(w);
+	events = w->events.len > 0;
 	pthread_mutex_unlock(&w->lock);
 	writer_list_free(&forgotten);
-	return waited.head || changed;
+	return waited.head || changed || events;
 }
 
 /* Waits for a signal, or ms milliseconds (0: for ever). False: time is up. */

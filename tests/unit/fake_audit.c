@@ -10,6 +10,7 @@
 #include "base/tb_error.h"
 #include "lib/loop.h"
 #include "state/acl.h"
+#include "state/eventlog.h"
 
 struct writer_item {
 	struct writer_item *next;
@@ -17,6 +18,7 @@ struct writer_item {
 	writer_done_fn *done; /* NULL: forgotten */
 	void *arg;
 	bool fails;
+	struct eventlog_slice *slice; /* NULL: it is no read */
 };
 
 struct audit {
@@ -34,6 +36,11 @@ static struct {
 	const char *checkpoint;
 	struct audit *audit; /* the newest */
 	char *file, *file_text;
+	writer_events_fn *events_fn;
+	void *events_arg;
+	uint64_t events_seq, events_gap;
+	const char *older;
+	int64_t failing_since;
 } fake = { .end = &fake.first };
 
 static const char *
@@ -94,6 +101,9 @@ run_done(void *arg)
 			fake.end = &fake.first;
 		if (i->done)
 			i->done(i->arg, i->fails ? &err : NULL);
+		if (i->slice)
+			strbuf_clear(&i->slice->lines);
+		free(i->slice);
 		free(i);
 	}
 }
@@ -123,6 +133,9 @@ audit_free(struct audit *a)
 	str_set(&fake.file, NULL);
 	str_set(&fake.file_text, NULL);
 	fake.fail = 0;
+	fake.events_seq = fake.events_gap = 0;
+	fake.older = NULL;
+	fake.failing_since = 0;
 	free(a);
 }
 
@@ -243,6 +256,61 @@ void
 fake_audit_checkpoint(const char *line)
 {
 	fake.checkpoint = line;
+}
+
+void
+audit_watch_events(struct audit *a, writer_events_fn *fn, void *arg)
+{
+	fake.events_fn = fn;
+	fake.events_arg = arg;
+}
+
+uint64_t
+audit_events_seq(const struct audit *a)
+{
+	return fake.events_seq;
+}
+
+struct writer_item *
+audit_read_events(struct audit *a, struct eventlog_slice *slice,
+    writer_done_fn *done, void *arg)
+{
+	struct writer_item *i = put(a, done, arg);
+
+	i->slice = slice;
+	slice->seen = fake.events_seq;
+	slice->gap_to = fake.events_gap;
+	strbuf_adds(&slice->lines, fake.older ? fake.older : "");
+	return i;
+}
+
+int64_t
+audit_failing_since(const struct audit *a, struct tb_error *err)
+{
+	if (fake.failing_since)
+		tb_error_set(err, TB_E_IO, "no space left on device");
+	return fake.failing_since;
+}
+
+void
+fake_audit_events(uint64_t seq, const char *lines)
+{
+	fake.events_seq = seq;
+	fake.events_fn(fake.events_arg, lines, strlen(lines));
+}
+
+void
+fake_audit_older(const char *lines, uint64_t gap_to)
+{
+	fake.older = lines;
+	fake.events_gap = gap_to;
+}
+
+void
+fake_audit_failing(int64_t since)
+{
+	fake.failing_since = since;
+	fake.events_fn(fake.events_arg, "", 0);
 }
 
 void

@@ -36,3 +36,9 @@ unsigned fake_audit_pending(void);
 const char *fake_audit_last_request(void);
 /* Its `same`. */
 uint64_t fake_audit_last_same(void);
+/* Lines that are events have become durable, the last of the log being seq. */
+void fake_audit_events(uint64_t seq, const char *lines);
+/* What the next read of older ones finds (borrowed), and its gap. */
+void fake_audit_older(const char *lines, uint64_t gap_to);
+/* The disk refuses since then; 0: it is well. */
+void fake_audit_failing(int64_t since);
