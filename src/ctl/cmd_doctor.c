@@ -126,6 +126,7 @@ do_doctor(struct ctl *ctl, const struct args *args)
 	doctor_service(&d);
 	doctor_daemon(&d);
 	doctor_files(&d);
+	doctor_influxctl(&d);
 	doctor_units(&d);
 	if (args->opt[DOCTOR_JSON].set)
 		print_json(&d);

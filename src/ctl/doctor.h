@@ -54,6 +54,7 @@ char *doctor_systemctl(const char *const *argv);
 void doctor_host(struct doctor *d);    /* kernel, control groups, clock */
 void doctor_conf(struct doctor *d);    /* the daemon's view of its files */
 void doctor_files(struct doctor *d);   /* sockets, directories, key, groups */
+void doctor_influxctl(struct doctor *d); /* the helper, if one is wanted */
 void doctor_service(struct doctor *d); /* our own units */
 void doctor_daemon(struct doctor *d);  /* what it says of itself */
 void doctor_units(struct doctor *d);   /* the consumers */

@@ -71,8 +71,12 @@ def prepare(tb):
     tb.write(f"etc/systemd/system/{SERVICE}.d/standin.conf", f"[Service]\nReadWritePaths={STANDIN}\n")
     tb.write("etc/tokenbroker/conf.d/30-influxctl.conf", textwrap.dedent(CONF))
     tb.enter("systemctl", "daemon-reload")
-    tb.enter("systemctl", "enable", "--quiet", "--now", "tokenbroker-influxctl.socket")
     tb.ctl("reload")
+    said = tb.ctl("doctor", check=None).stdout
+    assert "systemctl enable --now tokenbroker-influxctl.socket" in said, said
+    tb.enter("systemctl", "enable", "--quiet", "--now", "tokenbroker-influxctl.socket")
+    said = tb.ctl("doctor", check=None).stdout
+    assert f"[backend mgmt]: {SOCKET} is there" in said, said
 
 
 def runs(tb):
