@@ -193,6 +193,26 @@ test_not_before_overlap(void **state)
 	world_stop(&w);
 }
 
+/* Each by its own, though one is looked at every minute. */
+static void
+test_overlap_of_each(void **state)
+{
+	struct world w;
+
+	start(&w, true, WHEN_MOVED);
+	hold(&w, &user, API, NULL);
+	rotate(&w, "id-2", "apiv1_two");
+	pass(MINUTES(31));
+	rotate(&w, "id-3", "apiv1_three");
+	pass(MINUTES(5));
+	assert_int_equal(world_count("DELETE", "/tokens/id-2"), 0);
+	fake_http_push_json_for("/tokens/id-2", 204, "");
+	pass(MINUTES(26));
+	assert_int_equal(world_count("DELETE", "/tokens/id-2"), 1);
+	assert_int_equal(revoked(), 0);
+	world_stop(&w);
+}
+
 static void
 test_nobody_had_it(void **state)
 {
@@ -756,6 +776,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_when_all_have_moved),
 		T(test_not_before_overlap),
+		T(test_overlap_of_each),
 		T(test_nobody_had_it),
 		T(test_never_by_default),
 		T(test_hard_overlap),
