@@ -222,10 +222,34 @@ has_word(const char *words, const char *word)
 	return false;
 }
 
+/* Who the provider is and who we are there: written, or asked for. */
+static int
+check_provider(const struct conf_item *item, const struct idp_conf *c,
+    struct tb_error *err)
+{
+	const char *url = c->influxdb3_url;
+
+	if (!url && (!c->issuer || !c->client_id))
+		return conf_error(item, NULL, err, "%s is missing",
+		    c->issuer ? "client_id" : "issuer");
+	if (!url)
+		return 0;
+	if (!c->discovery)
+		return conf_error(item, "discovery", err, "discovery = no, and "
+		    "influxdb3_url asks for it: only one can be meant");
+	if (url[strlen(url) - 1] == '/' || strpbrk(url, "?#{}@"))
+		return conf_error(item, "influxdb3_url", err, "influxdb3_url "
+		    "must be a plain address, without a slash at its end");
+	return 0;
+}
+
 static int
 check_login(const struct conf_item *item, struct tb_error *err)
 {
 	const struct idp_conf *c = item->object;
+
+	if (check_provider(item, c, err) < 0)
+		return -1;
 
 	if (check_one_of(item, "client_secret_file",
 		"client_secret_credential", err) < 0 ||

@@ -28,6 +28,7 @@ grant_clear(struct grant *g)
 	free(g->issuer);
 	free(g->client_id);
 	free(g->origins);
+	free(g->server);
 	free(g->pin_iss);
 	free(g->pin_claim);
 	free(g->pin_value);
@@ -81,6 +82,7 @@ grant_encode(const struct grant *g, struct secret *out)
 	jsonx_put_str(o, "issuer", g->issuer);
 	jsonx_put_str(o, "client_id", g->client_id);
 	jsonx_put_str(o, "origins", g->origins);
+	jsonx_put_str(o, "server", g->server);
 	jsonx_put_str(o, "pin_iss", g->pin_iss);
 	jsonx_put_str(o, "pin_claim", g->pin_claim);
 	jsonx_put_str(o, "pin_value", g->pin_value);
@@ -106,6 +108,7 @@ decode_members(const json_t *o, struct grant *g, struct tb_error *err)
 	if (jsonx_opt_copy(o, "issuer", &g->issuer, err) < 0 ||
 	    jsonx_opt_copy(o, "client_id", &g->client_id, err) < 0 ||
 	    jsonx_opt_copy(o, "origins", &g->origins, err) < 0 ||
+	    jsonx_opt_copy(o, "server", &g->server, err) < 0 ||
 	    jsonx_opt_copy(o, "pin_iss", &g->pin_iss, err) < 0 ||
 	    jsonx_opt_copy(o, "pin_claim", &g->pin_claim, err) < 0 ||
 	    jsonx_opt_copy(o, "pin_value", &g->pin_value, err) < 0 ||

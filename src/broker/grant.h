@@ -15,6 +15,7 @@ struct tb_error;
 struct grant {
 	/* what it is bound to (promise P9) */
 	char *issuer, *client_id, *origins;
+	char *server; /* the InfluxDB 3 server that named them; NULL: none */
 	/* the human: iss, the claim pinned and its value, and a name to show */
 	char *pin_iss, *pin_claim, *pin_value, *pin_show;
 	struct secret refresh_token, access_token;

@@ -262,6 +262,18 @@ login_is_bound(const struct login *l)
 	    streq(l->grant.client_id, c->client_id);
 }
 
+/* Until the InfluxDB 3 server has been asked again, what the grant was given
+ * by holds; not that of another server. */
+static void
+login_assume(struct login *l)
+{
+	const struct idp_conf *c = l->idp->conf;
+
+	if (c->influxdb3_url && !l->idp->said && l->grant.issuer &&
+	    l->grant.client_id && streq(l->grant.server, c->influxdb3_url))
+		idp_assume(l->idp, l->grant.issuer, l->grant.client_id);
+}
+
 void
 login_activate(struct login *l)
 {
@@ -271,7 +283,7 @@ login_activate(struct login *l)
 		login_enter(l, LOGIN_EMPTY);
 	} else if (l->grant.human_needed) {
 		login_enter(l, LOGIN_HUMAN_NEEDED);
-	} else if (!login_is_bound(l)) {
+	} else if (login_assume(l), !login_is_bound(l)) {
 		login_need_human(l, "issuer or client_id was changed in the "
 		    "configuration");
 	} else {

@@ -209,6 +209,7 @@ attempt_bind(struct broker_login_watch *w)
 
 	str_set(&g->issuer, l->idp->conf->issuer ? l->idp->conf->issuer : "");
 	str_set(&g->client_id, l->idp->conf->client_id);
+	str_set(&g->server, l->idp->conf->influxdb3_url);
 	free(g->origins);
 	g->origins = idp_origins(l->idp);
 	grant_take(g, &w->fresh, now_real_s());

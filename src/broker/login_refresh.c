@@ -189,7 +189,7 @@ login_on_endpoints(void *arg, const struct tb_error *err)
 		why = *err;
 		tb_error_wrap(&why, "login '%s'", login_name(l));
 		login_fail_for_provider(l, &why);
-	} else if (!login_origins_hold(l)) {
+	} else if (!login_may_send(l)) {
 		login_need_human(l, LOGIN_MOVED);
 	} else {
 		l->endpoints_known = true;
@@ -370,7 +370,7 @@ login_on_discovered(void *arg, const struct tb_error *err)
 		login_retry_later(l, err);
 		return;
 	}
-	if (!login_origins_hold(l)) {
+	if (!login_may_send(l)) {
 		login_need_human(l, LOGIN_MOVED);
 		return;
 	}

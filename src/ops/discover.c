@@ -2,7 +2,7 @@
 /*
  * discover - where a provider's endpoints are, and its keys.
  *
- *   start --> OPENID --found----------------> JWKS --keys--> (done)
+ *   start --> (SERVER) --> OPENID --found---> JWKS --keys--> (done)
  *               |                              ^
  *               +--not there--> RFC 8414 --found
  *
@@ -27,6 +27,7 @@
 #include "lib/loop.h"
 #include "ops/idp.h"
 #include "ops/oauth.h"
+#include "ops/oauth_config.h"
 
 #define DISCOVER_FRESH_MS (3600 * 1000)
 #define DISCOVER_OPENID "/.well-known/openid-configuration"
@@ -43,8 +44,10 @@ struct discover {
 };
 
 static loop_fn discover_begin;
+static http_done_fn discover_on_server;
 static http_done_fn discover_on_openid;
 static http_done_fn discover_on_oauth;
+static void discover_openid(struct discover *d);
 static void discover_endpoints_known(struct discover *d);
 static http_done_fn discover_on_keys;
 
@@ -124,11 +127,52 @@ discover_issuer(const struct idp_conf *c)
 	return xstrndup(c->issuer, n);
 }
 
-/* -> OPENID, or on when nothing is to be fetched. */
+/* An InfluxDB 3 server says whose logins it takes. -> SERVER, or on. */
 static void
 discover_begin(void *arg)
 {
 	struct discover *d = arg;
+	const char *server = d->idp->conf->influxdb3_url;
+	char *url _cleanup_free_ = NULL;
+
+	if (!server || is_fresh(d->idp->learnt_at_ms)) {
+		discover_openid(d);
+		return;
+	}
+	url = xasprintf("%s%s", server, OAUTH_CONFIG_PATH);
+	discover_get(d, url, discover_on_server);
+}
+
+/* While it is away, what it said before has to do. Whatever it says decides
+ * only whom we ask: a grant goes to nobody but whom it was given by. */
+static void
+discover_on_server(void *arg, struct http_reply *reply,
+    const struct tb_error *err)
+{
+	struct discover *d = arg;
+	struct oauth_config said _cleanup_(oauth_config_clear) = {
+		.issuer = NULL };
+	struct tb_error why = TB_ERROR_INIT;
+
+	d->call = NULL;
+	if (err)
+		why = *err;
+	else if (oauth_config_parse(reply, &said, &why) == 0)
+		idp_learn(d->idp, &said, &why);
+	if (why.code && !(tb_error_is_transient(&why) &&
+	    d->idp->conf->issuer)) {
+		tb_error_wrap(&why, "%s%s", d->idp->conf->influxdb3_url,
+		    OAUTH_CONFIG_PATH);
+		discover_finish(d, &why);
+		return;
+	}
+	discover_openid(d);
+}
+
+/* -> OPENID, or on when nothing is to be fetched. */
+static void
+discover_openid(struct discover *d)
+{
 	const struct idp_conf *c = d->idp->conf;
 	_cleanup_free_ char *issuer = NULL, *url = NULL;
 

@@ -19,6 +19,7 @@
 #include "lib/form.h"
 #include "lib/jws.h"
 #include "ops/oauth.h"
+#include "ops/oauth_config.h"
 
 #define IDP_FORM_TYPE "application/x-www-form-urlencoded"
 #define IDP_ASSERTION_TYPE \
@@ -36,6 +37,7 @@ idp_conf_free(struct idp_conf *c)
 	free(c->preset);
 	free(c->issuer);
 	free(c->client_id);
+	free(c->influxdb3_url);
 	free(c->client_secret_path);
 	free(c->client_key_path);
 	free(c->client_key_id);
@@ -128,12 +130,162 @@ idp_read_secrets(struct idp *idp, struct tb_error *err)
 	return 0;
 }
 
+/* --------------------------------------------- an InfluxDB 3 server's word */
+
+static void
+idp_unlearn(struct idp *idp)
+{
+	if (idp->said) {
+		oauth_config_clear(idp->said);
+		free(STEAL(idp->said));
+	}
+	free(STEAL(idp->scopes));
+	free(STEAL(idp->params));
+	idp->conf = idp->configured;
+}
+
+static bool
+has_word(const char *words, const char *word, size_t n)
+{
+	for (const char *p = words; p && (p = strstr(p, word)); p++) {
+		if ((p == words || p[-1] == ' ') && (!p[n] || p[n] == ' '))
+			return true;
+	}
+	return false;
+}
+
+/* Those configured, then those said that are not among them. */
+static char *
+idp_all_scopes(const char *configured, const char *said)
+{
+	struct strbuf b _cleanup_(strbuf_clear) = STRBUF_INIT;
+	size_t n;
+
+	strbuf_adds(&b, configured ? configured : "");
+	for (const char *s = said; s && *s; s += n) {
+		char *word _cleanup_free_ = NULL;
+
+		s += strspn(s, " ");
+		n = strcspn(s, " ");
+		word = xstrndup(s, n);
+		if (n && !has_word(configured, word, n))
+			strbuf_addf(&b, "%s%s", b.len ? " " : "", word);
+	}
+	return strbuf_steal(&b);
+}
+
+static void
+idp_set_audience(struct idp *idp, char *audience)
+{
+	const struct idp_conf *c = idp->configured;
+
+	for (size_t i = 0; i < c->n_params; i++) {
+		if (streq(c->params[i].name, "audience"))
+			return;
+	}
+	idp->params = xcalloc(c->n_params + 1, sizeof(*idp->params));
+	if (c->n_params)
+		memcpy(idp->params, c->params,
+		    c->n_params * sizeof(*idp->params));
+	idp->params[c->n_params].name = (char *)(uintptr_t)"audience";
+	idp->params[c->n_params].value = audience;
+	idp->learnt.params = idp->params;
+	idp->learnt.n_params = c->n_params + 1;
+}
+
+/* said is taken, and everything in `learnt` is borrowed from it. */
+static void
+idp_take(struct idp *idp, struct oauth_config *said)
+{
+	const struct idp_conf *c = idp->configured;
+
+	idp_unlearn(idp);
+	idp->said = xcalloc(1, sizeof(*idp->said));
+	*idp->said = *said;
+	*said = (struct oauth_config){ .issuer = NULL };
+	idp->learnt = *c;
+	if (!c->issuer)
+		idp->learnt.issuer = idp->said->issuer;
+	if (!c->client_id)
+		idp->learnt.client_id = idp->said->client_id;
+	idp->scopes = idp_all_scopes(c->scopes, idp->said->scopes);
+	idp->learnt.scopes = idp->scopes;
+	if (idp->said->audience)
+		idp_set_audience(idp, idp->said->audience);
+	idp->conf = &idp->learnt;
+}
+
+/* Some write a slash at the end of an issuer. */
+static bool
+is_same(const char *a, const char *b)
+{
+	size_t n = strlen(a), m = strlen(b);
+
+	n -= n && a[n - 1] == '/';
+	m -= m && b[m - 1] == '/';
+	return n == m && memcmp(a, b, n) == 0;
+}
+
+static int
+idp_agree(const char *what, const char *configured, const char *said,
+    struct tb_error *err)
+{
+	if (!configured && !said)
+		return tb_error_set(err, TB_E_PROTO, "the InfluxDB 3 server "
+		    "does not say the %s: configure it", what);
+	if (configured && said && !is_same(configured, said))
+		return tb_error_set(err, TB_E_PROTO, "the InfluxDB 3 server "
+		    "says another %s than is configured", what);
+	return 0;
+}
+
+int
+idp_learn(struct idp *idp, struct oauth_config *said, struct tb_error *err)
+{
+	const struct idp_conf *c = idp->configured;
+	char *was _cleanup_free_ = xstrdup0(idp->conf->issuer);
+
+	if (idp_agree("issuer", c->issuer, said->issuer, err) < 0 ||
+	    idp_agree("client_id", c->client_id, said->client_id, err) < 0)
+		return -1;
+	if (!c->issuer && http_url_check(said->issuer,
+		c->allow_insecure_loopback, err) < 0) {
+		err->code = TB_E_PROTO;
+		return tb_error_wrap(err, "the issuer that the InfluxDB 3 "
+		    "server says");
+	}
+	idp_take(idp, said);
+	idp->learnt_at_ms = now_boot_ms();
+	if (streq(was, idp->conf->issuer))
+		return 0;
+	idp->discovered_at_ms = idp->keys_at_ms = 0;
+	str_set(&idp->issuer, idp->conf->issuer);
+	str_set(&idp->device_endpoint, c->device_endpoint);
+	str_set(&idp->token_endpoint, c->token_endpoint);
+	str_set(&idp->revocation_endpoint, c->revocation_endpoint);
+	str_set(&idp->introspection_endpoint, c->introspection_endpoint);
+	str_set(&idp->jwks_uri, c->jwks_uri);
+	return 0;
+}
+
+void
+idp_assume(struct idp *idp, const char *issuer, const char *client_id)
+{
+	struct oauth_config said = {
+		.issuer = xstrdup0(issuer),
+		.client_id = xstrdup0(client_id),
+	};
+
+	idp_take(idp, &said);
+	str_set(&idp->issuer, idp->conf->issuer);
+}
+
 struct idp *
 idp_new(const struct idp_conf *conf, struct tb_error *err)
 {
 	struct idp *idp = xnew(struct idp);
 
-	idp->conf = conf;
+	idp->conf = idp->configured = conf;
 	if (idp_read_secrets(idp, err) < 0) {
 		tb_error_wrap(err, "login '%s'", conf->name);
 		idp_free(idp);
@@ -159,6 +311,7 @@ idp_free(struct idp *idp)
 	free(idp->introspection_endpoint);
 	free(idp->jwks_uri);
 	free(idp->issuer);
+	idp_unlearn(idp);
 	jws_keys_free(idp->keys);
 	secret_clear(&idp->client_secret);
 	secret_clear(&idp->client_key);

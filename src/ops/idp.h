@@ -16,6 +16,7 @@
 #define IDP_BODY_CAP (256 * 1024)
 
 struct jws_keys;
+struct oauth_config;
 struct tb_error;
 
 enum idp_auth {
@@ -34,8 +35,9 @@ struct idp_param {
 struct idp_conf {
 	char *name;
 	char *preset; /* keycloak, entra, auth0, generic */
-	char *issuer;
-	char *client_id;
+	char *issuer;    /* these two may be NULL where influxdb3_url says */
+	char *client_id; /* who knows them */
+	char *influxdb3_url; /* an InfluxDB 3 server that takes its logins */
 	enum idp_auth auth;
 	char *client_secret_path; /* of client_secret_file or _credential */
 	char *client_key_path;    /* PEM, for private_key_jwt */
@@ -60,7 +62,15 @@ struct idp_conf {
 void idp_conf_free(struct idp_conf *c);
 
 struct idp {
-	const struct idp_conf *conf; /* borrowed */
+	/* Borrowed: what is configured, or (learnt) that with what the
+	 * InfluxDB 3 server has said. */
+	const struct idp_conf *conf;
+	const struct idp_conf *configured;
+	struct idp_conf learnt;
+	struct oauth_config *said; /* NULL: nothing yet */
+	char *scopes;              /* learnt.scopes, as params are */
+	struct idp_param *params;
+	int64_t learnt_at_ms; /* now_boot_ms(), 0 = not in this run */
 	/* resolved; NULL until known. Owned. */
 	char *device_endpoint, *token_endpoint, *revocation_endpoint;
 	char *introspection_endpoint, *jwks_uri;
@@ -78,6 +88,14 @@ struct idp {
  * others. */
 struct idp *idp_new(const struct idp_conf *conf, struct tb_error *err);
 void idp_free(struct idp *idp);
+
+/* What the InfluxDB 3 server says (moved). What is configured must agree; a
+ * different issuer or client than before makes what was discovered void.
+ * TB_E_PROTO: it cannot be used, and nothing has changed. */
+int idp_learn(struct idp *idp, struct oauth_config *said,
+    struct tb_error *err);
+/* Before it was asked: who a sealed grant was given by. */
+void idp_assume(struct idp *idp, const char *issuer, const char *client_id);
 
 /* An empty POST to `url` (one of ours) with TLS, time-outs and policy set. */
 void idp_request(const struct idp *idp, const char *url,

@@ -58,6 +58,8 @@ static const struct fault_kind fault_kinds[] = {
 	/* discovery */
 	{ "discovery_issuer", FAULT_TEXT, "https://issuer.example",
 	    "discovery names this issuer" },
+	{ "oauth_issuer", FAULT_TEXT, "https://issuer.example",
+	    "/api/v3/auth/oauth/config names this issuer" },
 	{ "foreign_endpoints", FAULT_TEXT, "https://elsewhere.example",
 	    "discovery names endpoints there" },
 	/* the management API */

@@ -289,6 +289,21 @@ influx3_query(
 	reply_json(reply, 200, rows);
 }
 
+/* Nobody has published its layout: the names are those of the options. */
+void
+influx3_oauth_config(
+    struct world *world, struct request *request, struct reply *reply)
+{
+	const struct fault *fault = fault_take(
+	    &world->faults, "oauth_issuer", request->method, request->path);
+
+	reply_json(reply, 200,
+	    json_pack("{s:s, s:s, s:s, s:[s, s]}", "issuer",
+		fault ? fault->value : world->issuer, "client_id",
+		"tokenbroker", "audience", "influxdb3", "scopes", "openid",
+		"offline_access"));
+}
+
 void
 influx3_health(
     struct world *world, struct request *request, struct reply *reply)

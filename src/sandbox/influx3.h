@@ -27,5 +27,8 @@ void influx3_delete(
     struct world *world, struct request *request, struct reply *reply);
 void influx3_query(
     struct world *world, struct request *request, struct reply *reply);
+/* Whose logins it takes, to anybody who asks. */
+void influx3_oauth_config(
+    struct world *world, struct request *request, struct reply *reply);
 void influx3_health(
     struct world *world, struct request *request, struct reply *reply);

@@ -91,6 +91,8 @@ static const struct route route_table[] = {
 	    influx3_delete, false },
 	{ "GET", "/api/v3/query_sql", "v3_list", ROUTE_API, influx3_query,
 	    false },
+	{ "GET", "/api/v3/auth/oauth/config", "v3_oauth_config", ROUTE_API,
+	    influx3_oauth_config, false },
 	{ "GET", "/health", "v3_health", ROUTE_API, influx3_health, false },
 
 	{ "POST", SERVICE_ACCOUNT, "grafana_mint", ROUTE_API, grafana_create,

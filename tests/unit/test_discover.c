@@ -458,6 +458,139 @@ test_keys_errors(void **state)
 	expect_text("the provider's keys: timed out");
 }
 
+/* ------------------------------------------------- an InfluxDB 3 server */
+
+#define SERVER "https://influx.example"
+#define CONFIG SERVER "/api/v3/auth/oauth/config"
+
+static void
+ask_server(bool configured)
+{
+	str_set(&fixture.conf.influxdb3_url, SERVER);
+	if (!configured) {
+		str_set(&fixture.conf.issuer, NULL);
+		str_set(&fixture.conf.client_id, NULL);
+	}
+	idp_fixture_remake();
+}
+
+/* Nobody has published the layout: several are understood. */
+static void
+test_server_layouts(void **state)
+{
+	static const struct {
+		const char *answer, *scopes, *audience;
+	} rows[] = {
+		{ "{\"issuer\":\"" FIXTURE_ISSUER "\",\"client_id\":\"cli\"}",
+		    "openid offline_access", NULL },
+		{ "{\"issuer\":\"" FIXTURE_ISSUER "\",\"client_id\":\"cli\","
+		    "\"audience\":\"db\",\"scopes\":[\"openid\",\"db:all\"]}",
+		    "openid offline_access db:all", "db" },
+		{ "{\"oauth_issuer\":\"" FIXTURE_ISSUER "\","
+		    "\"oauth_client_id\":\"cli\",\"oauth_scopes\":"
+		    "\"openid,offline_access,x\"}",
+		    "openid offline_access x", NULL },
+		{ "{\"oauth\":{\"issuerUrl\":\"" FIXTURE_ISSUER "\","
+		    "\"clientId\":\"cli\",\"audience\":[\"db\"],\"scope\":"
+		    "\"openid\"},\"enabled\":true}",
+		    "openid offline_access", "db" },
+	};
+
+	ask_server(false);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct idp_conf *c;
+
+		idp_fixture_remake();
+		fake_http_push_json_for(CONFIG, 200, rows[i].answer);
+		fake_http_push_json_for(OPENID, 200, META(""));
+		assert_int_equal(discover(DISCOVER_ENDPOINTS), TB_OK);
+		c = fixture.idp->conf;
+		assert_string_equal(c->issuer, FIXTURE_ISSUER);
+		assert_string_equal(c->client_id, "cli");
+		assert_string_equal(c->scopes, rows[i].scopes);
+		assert_int_equal(c->n_params, rows[i].audience ? 1 : 0);
+		if (rows[i].audience)
+			assert_string_equal(c->params[0].value,
+			    rows[i].audience);
+		assert_string_equal(fixture.idp->device_endpoint,
+		    FIXTURE_DEVICE);
+	}
+}
+
+static void
+test_server_answers_that_are_refused(void **state)
+{
+	static const struct {
+		int status;
+		const char *answer, *text;
+		bool configured;
+	} rows[] = {
+		{ 404, "", "HTTP 404", false },
+		{ 503, "", "HTTP 503", false },
+		{ 200, "<html>", CONFIG, false },
+		{ 200, "{\"client_id\":\"cli\"}", "does not say the issuer",
+		    false },
+		{ 200, "{\"issuer\":\"" FIXTURE_ISSUER "\"}",
+		    "does not say the client_id", false },
+		{ 200, "{\"issuer\":\"http://idp.example\","
+		    "\"client_id\":\"cli\"}", "only https", false },
+		{ 200, "{\"issuer\":\"https://evil.example\","
+		    "\"client_id\":\"broker\"}", "another issuer", true },
+		{ 200, "{\"issuer\":\"" FIXTURE_ISSUER "\","
+		    "\"client_id\":\"cli\"}", "another client_id", true },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		str_set(&fixture.conf.issuer, FIXTURE_ISSUER);
+		str_set(&fixture.conf.client_id, "broker");
+		ask_server(rows[i].configured);
+		fake_http_push_json_for(CONFIG, rows[i].status,
+		    rows[i].answer);
+		if (discover(DISCOVER_ENDPOINTS) == TB_OK)
+			fail_msg("%s was taken", rows[i].answer);
+		expect_text(rows[i].text);
+		assert_null(fixture.idp->token_endpoint);
+	}
+}
+
+/* Its word decides whom we ask; endpoints of another origin than the issuer's
+ * are refused all the same. */
+static void
+test_server_names_an_issuer_with_foreign_endpoints(void **state)
+{
+	ask_server(false);
+	fake_http_push_json_for(CONFIG, 200, "{\"issuer\":"
+	    "\"https://other.example\",\"client_id\":\"cli\"}");
+	fake_http_push_json_for("https://other.example/.well-known", 200,
+	    "{\"issuer\":\"https://other.example\",\"token_endpoint\":\""
+	    FIXTURE_TOKEN "\"}");
+	assert_int_equal(discover(DISCOVER_ENDPOINTS), TB_E_PROTO);
+	expect_text("not at its issuer's origin");
+}
+
+/* A grant names who gave it: that does while the server is away. */
+static void
+test_server_is_away(void **state)
+{
+	ask_server(false);
+	idp_assume(fixture.idp, FIXTURE_ISSUER, "cli");
+	fake_http_push_error_for(CONFIG, TB_E_TRANSIENT, "timed out");
+	fake_http_push_json_for(OPENID, 200, META(""));
+	assert_int_equal(discover(DISCOVER_ENDPOINTS), TB_OK);
+	assert_string_equal(fixture.idp->token_endpoint, FIXTURE_TOKEN);
+	assert_string_equal(fixture.idp->conf->client_id, "cli");
+	/* back, with another issuer: what was known of the first is void */
+	fake_http_push_json_for(CONFIG, 200, "{\"issuer\":"
+	    "\"https://other.example\",\"client_id\":\"cli\"}");
+	fake_http_push_json_for("https://other.example/.well-known", 200,
+	    "{\"issuer\":\"https://other.example\",\"token_endpoint\":"
+	    "\"https://other.example/token\"}");
+	assert_int_equal(discover(DISCOVER_ENDPOINTS), TB_OK);
+	assert_string_equal(fixture.idp->token_endpoint,
+	    "https://other.example/token");
+	assert_null(fixture.idp->device_endpoint);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -489,6 +622,10 @@ main(void)
 		T(test_outage_at_first),
 		T(test_keys),
 		T(test_keys_errors),
+		T(test_server_layouts),
+		T(test_server_answers_that_are_refused),
+		T(test_server_names_an_issuer_with_foreign_endpoints),
+		T(test_server_is_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
