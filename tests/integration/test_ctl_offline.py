@@ -521,7 +521,8 @@ def posts(door):
 
 
 def test_tokens(ctl, doors):
-    admin = doors("admin", (200, inventory()))
+    answer = inventory()
+    admin = doors("admin", (200, answer))
     done = ctl("tokens")
     assert done.returncode == 0 and admin.requests[0].target == "/api/v1/tokens"
     assert done.stdout == """\
@@ -557,7 +558,7 @@ b: failed, backend prod
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
     assert ctl("tokens", "b").stdout.startswith("b: failed")
     assert [t["name"] for t in json.loads(ctl("tokens", "--json", "b", "a").stdout)["tokens"]] == ["b", "a"]
-    assert json.loads(ctl("tokens", "--json").stdout) == inventory()
+    assert json.loads(ctl("tokens", "--json").stdout) == answer
     done = ctl("tokens", "a", "nosuch")
     assert done.returncode == 4 and "there is no token 'nosuch'" in done.stderr and done.stdout == ""
 
