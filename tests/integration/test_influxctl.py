@@ -163,7 +163,7 @@ LIST_FAULTS = ["hang", "ask_for_login", "fail", "unauthorized", "error_with_stat
 
 @pytest.mark.parametrize("fault", LIST_FAULTS)
 def test_nothing_is_made_when_the_look_before_fails(sandbox, fault):
-    with world(sandbox, timeout="5s") as (tb, helper):
+    with world(sandbox, timeout="10s") as (tb, helper):
         helper.fault("list", fault)
         value = util.wait_until(lambda: tb.token("t", timeout=90).json().get("token"), 90, "a token after all")
         assert works(sandbox, value) == 200
@@ -175,7 +175,7 @@ def test_nothing_is_made_when_the_look_before_fails(sandbox, fault):
 
 
 def test_revoke_that_fails_is_tried_again(sandbox):
-    with world(sandbox, timeout="5s") as (tb, helper):
+    with world(sandbox, timeout="20s") as (tb, helper):
         first = tb.token("t", timeout=60).json()
         helper.fault("revoke", "error_with_status_0")
         reply = tb.admin.request("tokens/t/revoke", "POST", body={"generation": first["generation"]}, timeout=90)
@@ -456,7 +456,7 @@ def test_one_run_at_a_time(sandbox):
     """For one backend they follow each other; those of another do not wait; too many are told to come again."""
     with influxctl.Helper(sandbox) as helper:
         helper.fault("version", "hang")
-        slow = util.Thread(lambda: ask(helper, question(timeout_ms=15000)))
+        slow = util.Thread(lambda: ask(helper, question(timeout_ms=25000)))
         util.wait_until(helper.descendants, 20, "the slow run")
         assert ask(helper, question(name="other"))["exit"] == 0
         answer = ask(helper, question())
