@@ -32,6 +32,8 @@
 #include "state/journal.h"
 #include "state/writer.h"
 
+/* For "%zu thing%s". */
+#define COUNTED(n) (n), (n) == 1 ? "" : "s"
 #define EXIT_CONFIG 78
 #define SECRET_MEMORY (512 * 1024)
 #define MASTER_KEY_CAP 4096
@@ -230,9 +232,10 @@ app_reload(void *arg, struct tb_error *err)
 	conf_unref(a->conf);
 	a->conf = next;
 	app_look_at_key(a);
-	log_info("conf", "reloaded %s: %zu logins, %zu backends, %zu tokens, "
-	    "%zu rules", a->conf_path, next->n_logins, next->n_backends,
-	    next->n_tokens, next->n_rules);
+	log_info("conf", "reloaded %s: %zu login%s, %zu backend%s, %zu "
+	    "token%s, %zu rule%s", a->conf_path, COUNTED(next->n_logins),
+	    COUNTED(next->n_backends), COUNTED(next->n_tokens),
+	    COUNTED(next->n_rules));
 	sysd_notify("READY=1");
 	app_on_status(a);
 	return 0;
@@ -404,9 +407,9 @@ app_run(struct app *a, struct tb_error *err)
 	app_audit(a, AUDIT_STARTED);
 	if (app_start_doors(a, err) < 0)
 		return -1;
-	log_info("main", "tokenbrokerd %s: %zu logins, %zu tokens, %zu rules, "
-	    "audit %s, key %s", PACKAGE_VERSION, a->conf->n_logins,
-	    a->conf->n_tokens, a->conf->n_rules,
+	log_info("main", "tokenbrokerd %s: %zu login%s, %zu token%s, %zu rule%s, "
+	    "audit %s, key %s", PACKAGE_VERSION, COUNTED(a->conf->n_logins),
+	    COUNTED(a->conf->n_tokens), COUNTED(a->conf->n_rules),
 	    a->conf->audit_strict ? "strict" : "relaxed",
 	    seal_key_id(a->seal));
 	sysd_notify("READY=1");
@@ -435,9 +438,10 @@ main(int argc, char **argv)
 		return EXIT_CONFIG;
 	}
 	if (mode == APP_CHECK) {
-		printf("%s: good: %zu logins, %zu backends, %zu tokens, "
-		    "%zu rules\n", a.conf_path, a.conf->n_logins,
-		    a.conf->n_backends, a.conf->n_tokens, a.conf->n_rules);
+		printf("%s: good: %zu login%s, %zu backend%s, %zu token%s, "
+		    "%zu rule%s\n", a.conf_path, COUNTED(a.conf->n_logins),
+		    COUNTED(a.conf->n_backends), COUNTED(a.conf->n_tokens),
+		    COUNTED(a.conf->n_rules));
 	} else if (mode == APP_DUMP) {
 		conf_dump(a.conf, stdout);
 	} else {

@@ -115,6 +115,40 @@ tool_log_warn(const struct tool_log *log)
 	return n;
 }
 
+/* As tokenbroker-audit(5) has them. A name that is none of them finds nothing,
+ * and who misspells one must not take that for an answer. */
+static const char *const events[] = {
+	"authorised", "sent", "withheld", "denied", "mint_intent",
+	"minted", "mint_failed", "settled", "renewed", "revoked",
+	"imported", "rejected", "login_started", "login_granted",
+	"login_failed", "login_pinned", "refresh_intent", "refreshed",
+	"refresh_failed", "human_needed", "logout", "reloaded", "started",
+	"stopped", "admin", "orphan", "missing", "unsettled", "expiring",
+	"updated", "rekeyed", "quarantined", "adopted", "disk_failed",
+	"disk_recovered", "lost", "checkpoint", "audit_key",
+	"files_removed", NULL,
+};
+
+static int
+check_event(const char *name, struct tb_error *err)
+{
+	struct strbuf all _cleanup_(strbuf_clear) = STRBUF_INIT;
+	const char *near = opt_nearest(name, events);
+	size_t i;
+
+	for (i = 0; events[i]; i++) {
+		if (strcmp(events[i], name) == 0)
+			return 0;
+		strbuf_addf(&all, "%s%s", i ? " " : "", events[i]);
+	}
+	if (near)
+		return tb_error_set(err, TB_E_BADREQ, "--event: there is no "
+		    "'%.40s'; did you mean '%s'?", name, near);
+	tool_complain("the events are: %s", strbuf_str(&all));
+	return tb_error_set(err, TB_E_BADREQ, "--event: there is no '%.40s'",
+	    name);
+}
+
 int
 tool_filter(const struct opt_value *opt, struct filter *out,
     struct tb_error *err)
@@ -130,6 +164,9 @@ tool_filter(const struct opt_value *opt, struct filter *out,
 		.uid = opt[TOOL_UID].set ? opt[TOOL_UID].number : -1,
 		.generation = opt[TOOL_GENERATION].set ?
 		    opt[TOOL_GENERATION].number : -1 };
+	if (opt[TOOL_EVENT].set &&
+	    check_event(opt[TOOL_EVENT].text, err) < 0)
+		return -1;
 	if (opt[TOOL_USER].set && opt[TOOL_UID].set)
 		return tb_error_set(err, TB_E_BADREQ, "--user and --uid "
 		    "exclude each other");

@@ -8,6 +8,8 @@
 #include "ctl/term.h"
 #include "ctl/unitfile.h"
 
+#define TEXT_COLUMN 18
+
 enum { DOCTOR_JSON, DOCTOR_QUIET, N_DOCTOR };
 static const struct opt_spec doctor_opts[N_DOCTOR] = {
 	{ "json", 0, OPT_FLAG, NULL, "as JSON" },
@@ -46,6 +48,22 @@ print_json(const struct doctor *d)
 	fputs(strbuf_str(&b), stdout);
 }
 
+/* With its line end; on a terminal within its columns. */
+static void
+add_text(struct strbuf *b, const char *text, const struct term *t,
+    unsigned column)
+{
+	struct strbuf clean _cleanup_(strbuf_clear) = STRBUF_INIT;
+
+	term_add_clean(&clean, text, t->utf8);
+	if (t->is_terminal)
+		term_add_folded(b, strbuf_str(&clean), t->columns, column,
+		    column);
+	else
+		strbuf_adds(b, strbuf_str(&clean));
+	strbuf_addc(b, '\n');
+}
+
 static void
 print_level(const struct doctor *d, enum finding_level level,
     const struct term *t)
@@ -61,12 +79,10 @@ print_level(const struct doctor *d, enum finding_level level,
 		strbuf_addf(&b, "%s%s%s  %-12s", term_on(t,
 		    levels[level].colour), levels[level].mark, term_off(t),
 		    f->area);
-		term_add_clean(&b, f->text, t->utf8);
-		strbuf_addc(&b, '\n');
+		add_text(&b, f->text, t, TEXT_COLUMN);
 		if (f->todo) {
-			strbuf_addf(&b, "%-18s-> ", "");
-			term_add_clean(&b, f->todo, t->utf8);
-			strbuf_addc(&b, '\n');
+			strbuf_addf(&b, "%-*s-> ", TEXT_COLUMN, "");
+			add_text(&b, f->todo, t, TEXT_COLUMN + 3);
 		}
 	}
 	fputs(strbuf_str(&b), stdout);

@@ -213,6 +213,12 @@ do_explain(struct ctl *ctl, const struct args *args)
 		    "other");
 		return CTL_USAGE;
 	}
+	if (o[EXPLAIN_DOOR].set && !streq(o[EXPLAIN_DOOR].text, "api") &&
+	    !streq(o[EXPLAIN_DOOR].text, "credential")) {
+		ctl_complain(ctl, "--door: there are api and credential, and "
+		    "no '%.40s'", o[EXPLAIN_DOOR].text);
+		return CTL_USAGE;
+	}
 	e = ask_or_refusal(ctl, &a, &r, &refused);
 	if (e != CTL_OK)
 		return e;

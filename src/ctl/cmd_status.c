@@ -7,13 +7,23 @@
 
 #include "base/now.h"
 #include "base/tb_error.h"
+#include "base/timefmt.h"
 #include "ctl/command.h"
 #include "ctl/phrase.h"
+#include "ctl/redraw.h"
 #include "ctl/table.h"
 
-enum { STATUS_JSON, N_STATUS };
+#define WATCH_MS 2000
+#define WATCH_MAX_MS 3600000
+
+enum { STATUS_JSON, N_HEALTH, STATUS_CHECK = N_HEALTH, STATUS_WATCH,
+	N_STATUS };
 static const struct opt_spec status_opts[N_STATUS] = {
 	{ "json", 0, OPT_FLAG, NULL, "the daemon's answer as it is" },
+	{ "check", 0, OPT_FLAG, NULL, "exit status 3 when a human is needed "
+	    "now, 5 when something else is wrong" },
+	{ "watch", 0, OPT_FLAG, NULL, "show it again every SECONDS (default: "
+	    "2), until q or Ctrl-C" },
 };
 
 struct screen {
@@ -21,6 +31,8 @@ struct screen {
 	int64_t now;
 	struct strbuf out;
 	struct strbuf wrong; /* lines about what needs attention */
+	unsigned n_wrong;
+	bool human, bad; /* needed now; something that is red */
 };
 
 static enum term_colour
@@ -44,6 +56,7 @@ state_colour(const char *state)
 static void __attribute__((format(printf, 3, 4)))
 add_wrong(struct screen *s, enum term_colour colour, const char *fmt, ...)
 {
+	struct strbuf clean _cleanup_(strbuf_clear) = STRBUF_INIT;
 	char *text;
 	va_list ap;
 
@@ -53,8 +66,15 @@ add_wrong(struct screen *s, enum term_colour colour, const char *fmt, ...)
 	va_end(ap);
 	strbuf_addf(&s->wrong, "%s!%s ", term_on(&s->term, colour),
 	    term_off(&s->term));
-	term_add_clean(&s->wrong, text, s->term.utf8);
+	term_add_clean(&clean, text, s->term.utf8);
+	if (s->term.is_terminal)
+		term_add_folded(&s->wrong, strbuf_str(&clean),
+		    s->term.columns, 2, 2);
+	else
+		strbuf_adds(&s->wrong, strbuf_str(&clean));
 	strbuf_addc(&s->wrong, '\n');
+	s->n_wrong++;
+	s->bad |= colour == TERM_RED;
 	free(text);
 }
 
@@ -406,45 +426,175 @@ add_jobs(struct screen *s, const struct json_t *o)
 	}
 }
 
+/* What the daemon does by itself next. */
+static void
+add_next(struct screen *s, const struct json_t *o)
+{
+	const struct json_t *list = jval_list(jval_get(o, "tokens"), "tokens");
+	const char *name = NULL;
+	int64_t at = 0, one;
+	char buf[PHRASE_SIZE];
+	size_t i;
+
+	for (i = 0; i < jval_size(list); i++) {
+		one = jval_time(jval_at(list, i), "renew_at");
+		if (one && (!at || one < at) && jval_name(jval_at(list, i))) {
+			at = one;
+			name = jval_name(jval_at(list, i));
+		}
+	}
+	if (!name)
+		return;
+	strbuf_addf(&s->out, "next renewal: %s (token ", at <= s->now ? "now" :
+	    phrase_when(at - s->now, buf, sizeof(buf)));
+	term_add_clean(&s->out, name, s->term.utf8);
+	strbuf_adds(&s->out, ")\n");
+}
+
+static void
+add_verdict(const struct screen *s, struct strbuf *out)
+{
+	if (!s->n_wrong)
+		strbuf_addf(out, "%sall is well%s\n", term_on(&s->term,
+		    TERM_GREEN), term_off(&s->term));
+	else
+		strbuf_addf(out, "%s%u %s to look at, see below%s\n",
+		    term_on(&s->term, s->bad ? TERM_RED : TERM_YELLOW),
+		    s->n_wrong, s->n_wrong == 1 ? "thing" : "things",
+		    term_off(&s->term));
+}
+
+/* The whole screen. */
+static void
+render(struct screen *s, const struct json_t *o, struct strbuf *out)
+{
+	const char *login = jval_str(jval_get(o, "human_needed"), "login");
+	int64_t at = jval_time(jval_get(o, "human_needed"), "at");
+	size_t head;
+
+	s->now = now_real_s();
+	term_init(&s->term, STDOUT_FILENO);
+	s->human = login && at && at <= s->now;
+	add_daemon(s, o);
+	head = s->out.len;
+	add_outlook(s, o);
+	add_next(s, o);
+	add_logins(s, o);
+	add_tokens(s, o);
+	add_reconciles(s, o);
+	add_insecure(s, o);
+	add_jobs(s, o);
+	strbuf_add(out, strbuf_str(&s->out), head);
+	add_verdict(s, out);
+	strbuf_adds(out, strbuf_str(&s->out) + head);
+	if (s->wrong.len)
+		strbuf_addf(out, "\n%s", strbuf_str(&s->wrong));
+	strbuf_clear(&s->out);
+	strbuf_clear(&s->wrong);
+}
+
+/* One more screen, or why there is none; that is no reason to end. */
+static void
+look(struct ctl *ctl, struct strbuf *out)
+{
+	static const struct client_request q = { .method = "GET",
+		.path = "/api/v1/status", .timeout_ms = 10000 };
+	struct problem refused _cleanup_(problem_clear) = PROBLEM_INIT;
+	struct reply r _cleanup_(reply_clear) = REPLY_INIT;
+	struct json_t *o _cleanup_jval_ = NULL;
+	struct screen s = { .out = STRBUF_INIT, .wrong = STRBUF_INIT };
+	struct tb_error err = TB_ERROR_INIT;
+
+	strbuf_reset(out);
+	if (client_call(&ctl->admin, &q, &r, &err) == 0 && r.status < 300)
+		o = jval_parse(&r.body, &err);
+	if (o) {
+		render(&s, o, out);
+		return;
+	}
+	if (!err.code) {
+		problem_from_reply(&refused, &r);
+		problem_add_text(out, &refused, true, false);
+	} else {
+		term_add_clean(out, err.msg, false);
+	}
+	strbuf_adds(out, "; trying again\n");
+}
+
+static enum ctl_exit
+watch_status(struct ctl *ctl, const struct args *args)
+{
+	struct strbuf text _cleanup_(strbuf_clear) = STRBUF_INIT;
+	int64_t ms = WATCH_MS;
+	struct redraw r;
+	struct term t;
+
+	if (args->n_args && (!timefmt_parse_duration(args->arg[0], &ms) ||
+	    ms < 100 || ms > WATCH_MAX_MS)) {
+		ctl_complain(ctl, "--watch: a time from 100ms to 1h is "
+		    "expected, such as 5");
+		return CTL_USAGE;
+	}
+	term_init(&t, STDOUT_FILENO);
+	redraw_begin(&r, &t);
+	ctl->admin.interrupted = &redraw_stopped;
+	do {
+		term_init(&t, STDOUT_FILENO); /* it may have another size */
+		look(ctl, &text);
+		if (!redraw_stopped)
+			redraw_show(&r, strbuf_str(&text));
+	} while (redraw_wait(&r, ms));
+	redraw_end(&r, r.shown ? strbuf_str(&text) : "");
+	return CTL_OK;
+}
+
 static enum ctl_exit
 do_status(struct ctl *ctl, const struct args *args)
 {
 	static const struct ask a = { .door = ASK_ADMIN,
 		.path = "/api/v1/status" };
+	struct strbuf text _cleanup_(strbuf_clear) = STRBUF_INIT;
 	struct reply r _cleanup_(reply_clear) = REPLY_INIT;
-	struct screen s = { .now = now_real_s(), .out = STRBUF_INIT,
-		.wrong = STRBUF_INIT };
+	struct screen s = { .out = STRBUF_INIT, .wrong = STRBUF_INIT };
 	struct tb_error err = TB_ERROR_INIT;
 	struct json_t *o _cleanup_jval_ = NULL;
-	enum ctl_exit e = ask(ctl, &a, &r);
+	const struct opt_value *opt = args->opt;
+	enum ctl_exit e;
 
+	if (opt[STATUS_WATCH].set && (opt[STATUS_JSON].set ||
+	    opt[STATUS_CHECK].set)) {
+		ctl_complain(ctl, "--watch is for people: without --json and "
+		    "--check");
+		return CTL_USAGE;
+	}
+	if (args->n_args && !opt[STATUS_WATCH].set) {
+		ctl_complain(ctl, "SECONDS are for --watch; of one token: "
+		    "'tokenbrokerctl tokens NAME'");
+		return CTL_USAGE;
+	}
+	if (opt[STATUS_WATCH].set)
+		return watch_status(ctl, args);
+	e = ask(ctl, &a, &r);
 	if (e != CTL_OK)
 		return e;
-	if (args->opt[STATUS_JSON].set)
-		return ctl_write(ctl, &r.body, true);
 	o = jval_parse(&r.body, &err);
 	if (!o)
 		return ctl_fail(ctl, &err);
-	term_init(&s.term, STDOUT_FILENO);
-	add_daemon(&s, o);
-	add_outlook(&s, o);
-	add_logins(&s, o);
-	add_tokens(&s, o);
-	add_reconciles(&s, o);
-	add_insecure(&s, o);
-	add_jobs(&s, o);
-	if (s.wrong.len)
-		strbuf_addf(&s.out, "\n%s", strbuf_str(&s.wrong));
-	fputs(strbuf_str(&s.out), stdout);
-	strbuf_clear(&s.out);
-	strbuf_clear(&s.wrong);
-	return CTL_OK;
+	render(&s, o, &text);
+	if (opt[STATUS_JSON].set)
+		e = ctl_write(ctl, &r.body, true);
+	else
+		fputs(strbuf_str(&text), stdout);
+	if (e != CTL_OK || !opt[STATUS_CHECK].set)
+		return e;
+	return s.human ? CTL_HUMAN_NEEDED : s.bad ? CTL_NOT_READY : CTL_OK;
 }
 
 const struct command cmd_status = {
-	.name = "status", .synopsis = "[--json]",
+	.name = "status", .synopsis = "[--check] [--json] | --watch [SECONDS]",
 	.summary = "Logins, tokens, and what is wrong, on one screen",
-	.opts = status_opts, .n_opts = N_STATUS, .fn = do_status,
+	.opts = status_opts, .n_opts = N_STATUS, .max_args = 1,
+	.fn = do_status,
 };
 
 /* --------------------------------------------------------------- health */
@@ -508,5 +658,5 @@ do_health(struct ctl *ctl, const struct args *args)
 const struct command cmd_health = {
 	.name = "health", .synopsis = "[--json]",
 	.summary = "Is the daemon well? For monitoring: 0 yes, 5 no",
-	.opts = status_opts, .n_opts = N_STATUS, .fn = do_health,
+	.opts = status_opts, .n_opts = N_HEALTH, .fn = do_health,
 };

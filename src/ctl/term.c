@@ -90,6 +90,30 @@ term_add_clean(struct strbuf *b, const char *s, bool utf8)
 	}
 }
 
+void
+term_add_folded(struct strbuf *b, const char *text, unsigned columns,
+    unsigned used, unsigned indent)
+{
+	size_t at = used, n, width;
+	char *word;
+
+	for (; *text; text += n + strspn(text + n, " ")) {
+		n = strcspn(text, " ");
+		word = xstrndup(text, n);
+		width = term_width(word);
+		if (at > used && at + 1 + width > columns) {
+			strbuf_addf(b, "\n%*s", (int)indent, "");
+			at = used = indent;
+		} else if (at > used) {
+			strbuf_addc(b, ' ');
+			at++;
+		}
+		strbuf_adds(b, word);
+		at += width;
+		free(word);
+	}
+}
+
 size_t
 term_width(const char *s)
 {

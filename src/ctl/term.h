@@ -37,6 +37,10 @@ bool term_is_utf8(const char *lc_all, const char *lc_ctype, const char *lang);
 /* s with all that could move the cursor or reorder text made harmless. s may
  * come from anywhere and must be UTF-8; what is not becomes '?'. */
 void term_add_clean(struct strbuf *b, const char *s, bool utf8);
+/* Cleaned text, broken at spaces so that it stays within the columns, of which
+ * `used` are taken on its first line; the next ones begin behind `indent`. */
+void term_add_folded(struct strbuf *b, const char *text, unsigned columns,
+    unsigned used, unsigned indent);
 /* Columns that cleaned text takes: code points. */
 size_t term_width(const char *s);
 

@@ -65,6 +65,18 @@ def test_good(log):
     assert audit("verify", "--quiet", "--log-dir", log.dir, check=0).stdout == ""
 
 
+def test_event_that_there_is_not(log):
+    """A word that finds nothing because it is misspelt is no answer; those that there are, are all taken."""
+    names = re.findall(r'\[AUDIT_\w+\] = "(\w+)"',
+                       (MAN.parent / "src" / "state" / "audit_line.c").read_text())
+    assert len(names) > 30
+    for name in names:
+        assert audit("show", "--log-dir", log.dir, "--event", name).returncode == 0, name
+    done = audit("show", "--log-dir", log.dir, "--event", "dennied", check=2)
+    assert "did you mean 'denied'" in done.stderr
+    assert " human_needed " in audit("show", "--log-dir", log.dir, "--event", "nothing-like-it", check=2).stderr
+
+
 def test_exit_statuses(log, tmp_path_factory):
     assert audit("verify", "--log-dir", log.dir / "nowhere").returncode == 3
     assert audit("verify", "--log-dir", log.dir, "--key", log.dir / "audit.jsonl").returncode == 2

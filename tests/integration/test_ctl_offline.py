@@ -456,6 +456,78 @@ def test_status_colours_on_a_terminal_only(run_dir, doors):
     assert "\x1b" not in Terminal(["status"], run_dir, {"TERM": "dumb"}).end()[1]
 
 
+def test_status_verdict_and_check(ctl, doors):
+    """One line that says whether to read on, what is next, and a status for scripts."""
+    bad, good = status_answer(), status_answer()
+    good["tokens"] = good["tokens"][:1]
+    good["tokens"][0] = {k: v for k, v in good["tokens"][0].items() if k not in ("unsettled", "generations")}
+    good |= {"logins": good["logins"][:1], "state": {}, "reconcile": [], "jobs": [],
+             "human_needed": {"at": at(30 * 86400), "login": "ops"}}
+    red = {**good, "disk": {"ok": False, "error": "no space left on device"}}
+    doors("admin", (200, bad), (200, bad), (200, red), (200, good))
+    out = ctl("status").stdout
+    assert re.search(r"\A.*\n[0-9]+ things to look at, see below\n", out)
+    assert "\nnext renewal: in 3d (token telegraf-write)\n" in out
+    assert ctl("status", "--check").returncode == 3
+    done = ctl("status", "--check")
+    assert done.returncode == 5 and "\n1 thing to look at, see below\n" in done.stdout
+    done = ctl("status", "--check")
+    assert done.returncode == 0 and "\nall is well\n" in done.stdout
+    assert ctl("status", "--check", "--json").returncode == 0
+
+
+def test_status_watch(run_dir, doors, ctl):
+    """In its place, without flicker, until q; and in blocks where there is no terminal."""
+    doors("admin", (200, status_answer()))
+    screen = Terminal(["status", "--watch", "200ms"], run_dir)
+    screen.read_until("\x1b[J")
+    first = screen.output
+    screen.read_until("telegraf-write")
+    while screen.output.count(b"\x1b[J") < 3:
+        screen.output += os.read(screen.fd, 65536)
+    assert first.startswith(b"\x1b[?1049h") and b"\x1b[2J" not in screen.output, "nothing is wiped before it is drawn"
+    frame = screen.output.split(b"\x1b[H")[1].decode().split("\x1b[J")[0]
+    lines = plain(frame).split("\r\n")
+    assert len(lines) <= 24 and max(map(len, lines)) <= 80, lines
+    assert re.search(r"^\([0-9]+ more lines\)", plain(frame), re.M)
+    screen.type("q")
+    status, out = screen.end()
+    assert status == 0 and "\x1b[?1049l" in out and "\x1b[?25h" in out
+    # Ctrl-C, a daemon that is away, a dumb terminal, and a pipe
+    screen = Terminal(["status", "--watch"], run_dir, {"TERM": "dumb"})
+    screen.read_until("telegraf-write")
+    screen.type("\x03")
+    status, out = screen.end()
+    assert status == 0 and "\x1b" not in out
+    screen = Terminal(["--run-dir", "/nonexistent", "status", "--watch"], run_dir)
+    screen.read_until("trying again")
+    screen.type("q")
+    assert screen.end()[0] == 0
+    child = subprocess.Popen([program("tokenbrokerctl"), "status", "--watch", "200ms"], stdout=subprocess.PIPE, text=True,
+                             stdin=subprocess.DEVNULL, env={**os.environ, "TOKENBROKER_RUN_DIR": str(run_dir)})
+    seen = ""
+    while seen.count("outage budget") < 3:
+        seen += child.stdout.readline()
+    child.terminate()
+    assert child.wait(20) == 0 and "\x1b" not in seen
+    child.stdout.close()
+    for args in (["--watch", "--json"], ["--watch", "soon"], ["5"], ["--watch", "--check"]):
+        assert ctl("status", *args).returncode == 2, args
+
+
+def test_status_folds_what_is_wrong(run_dir, doors):
+    doors("admin", (200, status_answer()))
+    out = plain(Terminal(["status"], run_dir, rows=60).end()[1]).replace("\r", "")
+    assert max(map(len, out.splitlines())) <= 80
+    assert re.search(r"^! the state is QUARANTINED: .*\n  [^ ]", out, re.M)
+
+
+def test_explain_knows_its_doors(ctl, doors):
+    doors("admin", (200, {}))
+    done = ctl("explain", "--door", "x")
+    assert done.returncode == 2 and "api and credential" in done.stderr
+
+
 def test_status_fits_the_terminal(run_dir, doors):
     answer = status_answer()
     answer["logins"][0]["human"] = "someone.with.a.very.long.name@a.very.long.domain.name.example.com"
