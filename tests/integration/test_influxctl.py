@@ -457,7 +457,7 @@ def test_one_run_at_a_time(sandbox):
     with influxctl.Helper(sandbox) as helper:
         helper.fault("version", "hang")
         slow = util.Thread(lambda: ask(helper, question(timeout_ms=25000)))
-        util.wait_until(helper.descendants, 20, "the slow run")
+        util.wait_until(helper.runs, 20, "the slow run")
         assert ask(helper, question(name="other"))["exit"] == 0
         answer = ask(helper, question())
         assert answer["ran"] is False and answer["busy"] is True
