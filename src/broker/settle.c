@@ -141,6 +141,14 @@ settle_is_stuck(const struct settle *s)
 	    now_boot_ms() > s->over_ms;
 }
 
+/* Does the service show something of ours with a token? */
+static bool
+settle_is_marked(const struct settle *s)
+{
+	return !(s->tc->backend->ops->caps(s->tc->backend, &s->tc->recipe) &
+	    BACKEND_REVOKES_VALUE);
+}
+
 static void
 settle_alarm(struct settle *s)
 {
@@ -152,6 +160,13 @@ settle_alarm(struct settle *s)
 		settle_audit(s, AUDIT_UNSETTLED, s->unsettled ?
 		    "this backend cannot look" : "it cannot be looked now");
 	s->alarmed_ms = now;
+	if (!settle_is_marked(s)) {
+		log_warn("mint", "%s: generation %" PRIu64 " may exist at '%s' "
+		    "without anybody holding it; it cannot be looked for "
+		    "there, and ends when its lifetime is over", s->tc->name,
+		    s->intent->generation, s->intent->backend);
+		return;
+	}
 	log_warn("mint", "%s: generation %" PRIu64 " may exist at '%s' without "
 	    "anybody holding it, and %s%s; search there for a token "
 	    "described with %s", s->tc->name, s->intent->generation,
