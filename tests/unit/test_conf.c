@@ -401,7 +401,7 @@ test_options(void **state)
 	assert_non_null(strstr(list,
 	    "\nlogin\tscopes\tlist\topenid offline_access\treload\t"));
 	assert_non_null(strstr(list, "\ntoken\tlifetime\tduration\t-\t"));
-	assert_non_null(strstr(list, "\nlogin\tissuer\tURL\trequired\t"));
+	assert_non_null(strstr(list, "\nbackend\ttype\tword\trequired\t"));
 	assert_non_null(strstr(list, "broker\tstate_dir\tpath\t"
 				     "/var/lib/tokenbroker\trestart\t"));
 }
