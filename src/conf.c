@@ -93,6 +93,11 @@ conf_new(void)
 static void
 conf_free(struct conf *c)
 {
+	for (size_t i = 0; i < c->n_copies; i++) {
+		free(c->copies[i]->name);
+		free(c->copies[i]);
+	}
+	free(c->copies);
 	for (size_t i = 0; i < c->n_tokens; i++)
 		token_conf_free(c->tokens[i]);
 	for (size_t i = 0; i < c->n_logins; i++)
@@ -118,7 +123,7 @@ conf_free(struct conf *c)
 	free(c);
 }
 
-/* The count is the one part of a configuration that changes. */
+/* The count and the copies are what changes of a configuration. */
 static struct conf *
 conf_mutable(const struct conf *c)
 {
@@ -138,6 +143,26 @@ conf_unref(const struct conf *c)
 {
 	if (c && --conf_mutable(c)->refs == 0)
 		conf_free(conf_mutable(c));
+}
+
+const struct token_conf *
+conf_token_of(const struct conf *c, const struct token_conf *recipe,
+    const char *name)
+{
+	struct conf *m = conf_mutable(c);
+	struct token_conf *copy;
+
+	for (size_t i = 0; i < m->n_copies; i++) {
+		if (strcmp(m->copies[i]->name, name) == 0)
+			return m->copies[i];
+	}
+	copy = xnew(struct token_conf);
+	*copy = *recipe; /* all but the name stays the recipe's */
+	copy->name = xstrdup(name);
+	m->copies = xreallocarray(m->copies, m->n_copies + 1,
+	    sizeof(m->copies[0]));
+	m->copies[m->n_copies++] = copy;
+	return copy;
 }
 
 const struct idp_conf *

@@ -33,7 +33,7 @@ struct conf {
 	unsigned audit_keep_files; /* 0: all */
 	char *log_level;
 	int64_t settle_time_ms;
-	int64_t max_lifetime_ms;
+	int64_t max_lifetime_ms, min_lifetime_ms;
 	int64_t cold_wait_ms, credential_wait_ms;
 	unsigned max_connections, max_connections_per_uid;
 	unsigned mints_per_hour; /* over all tokens */
@@ -49,6 +49,10 @@ struct conf {
 	size_t n_tokens;
 	struct acl_rule **rules; /* file order */
 	size_t n_rules;
+
+	/* made by conf_token_of */
+	struct token_conf **copies;
+	size_t n_copies;
 };
 
 /* path: the main file; PATH's directory + "/conf.d/" holds the drop-ins, read
@@ -72,6 +76,11 @@ void conf_list_options(FILE *out);
 
 const struct idp_conf *conf_login(const struct conf *c, const char *name);
 const struct token_conf *conf_token(const struct conf *c, const char *name);
+
+/* The recipe under another name, for one holder's value; it is the same
+ * whenever it is asked for, and lives as long as the configuration. */
+const struct token_conf *conf_token_of(const struct conf *c,
+    const struct token_conf *recipe, const char *name);
 
 /* TB_E_CONFIG naming the key when a change from a to b needs a restart. */
 int conf_check_reloadable(const struct conf *a, const struct conf *b,

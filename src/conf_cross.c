@@ -109,6 +109,10 @@ check_payer(const struct conf_build *b, const struct conf_item *item,
 		return conf_error(item, "management_token", err,
 		    "management_token: [token %s] is of kind database, which "
 		    "can make no tokens", payer->name);
+	if (payer && payer->per_holder)
+		return conf_error(item, "management_token", err,
+		    "management_token: [token %s] has per = holder, and what "
+		    "pays is no holder", payer->name);
 	strbuf_addf(&chain, "[backend %s]", c->name);
 	for (; payer && !is_made_by_hand(payer);
 	     payer = payer_of(b, payer->backend)) {
@@ -145,6 +149,13 @@ check_lifetime(const struct conf *c, const struct conf_item *item,
 		    "lifetime is %s, max_lifetime in [broker] is %s",
 		    strbuf_str(&life), strbuf_str(&max));
 	}
+	if (t->lifetime_ms && t->lifetime_ms < c->min_lifetime_ms) {
+		conf_value_duration(&life, t->lifetime_ms);
+		conf_value_duration(&max, c->min_lifetime_ms);
+		return conf_error(item, "lifetime", err,
+		    "lifetime is %s, min_lifetime in [broker] is %s",
+		    strbuf_str(&life), strbuf_str(&max));
+	}
 	return 0;
 }
 
@@ -179,6 +190,22 @@ check_change(const struct conf_item *item, struct tb_error *err)
 	    "is made; with on_change = mint a new one is", t->backend->name);
 }
 
+/* A value for each needs somebody who makes it, and one who pays is none. */
+static int
+check_per(const struct conf_item *item, struct tb_error *err)
+{
+	const struct token_conf *t = item->object;
+	unsigned caps = t->backend->ops->caps(t->backend, &t->recipe);
+
+	if (!t->per_holder)
+		return 0;
+	if (caps & (BACKEND_NO_MINT | BACKEND_VALUE_IS_BEARER))
+		return conf_error(item, "per", err, "per = holder: [backend "
+		    "%s] does not make a new value for each who asks",
+		    t->backend->name);
+	return 0;
+}
+
 static int
 check_recipe(const struct conf_build *b, const struct conf_item *item,
     struct tb_error *err)
@@ -187,7 +214,7 @@ check_recipe(const struct conf_build *b, const struct conf_item *item,
 	_cleanup_free_ char *key = NULL;
 
 	if (check_lifetime(b->conf, item, err) < 0 ||
-	    check_change(item, err) < 0 ||
+	    check_change(item, err) < 0 || check_per(item, err) < 0 ||
 	    check_exchange_keys(item, err) < 0)
 		return -1;
 	if (t->revoke_superseded && !(t->backend->ops->caps(t->backend,

@@ -53,8 +53,11 @@ static const struct conf_word kind_words[] = {
 	END };
 static const struct conf_word probe_words[] = {
 	{ "auto", true }, { "none", false }, END };
+static const struct conf_word per_words[] = {
+	{ "token", false }, { "holder", true }, END };
 static const struct conf_word loss_words[] = {
 	{ "serve", TOKEN_LOSS_SERVE }, { "withhold", TOKEN_LOSS_WITHHOLD },
+	{ "revoke", TOKEN_LOSS_REVOKE },
 	END };
 static const struct conf_word superseded_words[] = {
 	{ "never", false }, { "when_moved", true }, END };
@@ -126,6 +129,8 @@ const struct conf_option conf_options[] = {
 	    SECOND, DAY, "how long an uncertain mint is looked for"),
 	BROKER("max_lifetime", CONF_T_DURATION, max_lifetime_ms, "90d", 0,
 	    NULL, SECOND, 3660 * DAY, "no token lives longer"),
+	BROKER("min_lifetime", CONF_T_DURATION, min_lifetime_ms, "1s", 0,
+	    NULL, SECOND, 3660 * DAY, "lower bound of every token's lifetime"),
 	BROKER("cold_wait", CONF_T_DURATION, cold_wait_ms, "20s", 0, NULL, 0,
 	    10 * MINUTE, "how long a request waits for a first mint"),
 	/* a unit has 90 s to start by default, and the disk needs some */
@@ -390,6 +395,12 @@ const struct conf_option conf_options[] = {
 	    3660 * DAY, "how long it is left at least"),
 	TOKEN("hard_overlap", CONF_T_BOOL, hard_overlap, "no", 0, NULL, 0, 0,
 	    "and no longer, whoever uses it"),
+	TOKEN("per", CONF_T_FLAG, per_holder, "token", 0, per_words, 0, 0,
+	    "one value for all, or one for each holder"),
+	TOKEN("max_holders", CONF_T_COUNT, max_holders, "100", 0, NULL, 1,
+	    10000, "how many holders may have one of their own"),
+	TOKEN("mints_per_hour", CONF_T_COUNT, mints_per_hour, "0", 0, NULL, 0,
+	    100000, "quota of this token; 0: only that of [broker]"),
 	TOKEN("allow_full_access", CONF_T_BOOL, recipe.allow_full_access, "no",
 	    0, NULL, 0, 0, "an all-powerful token is meant"),
 

@@ -17,8 +17,6 @@
 #include "state/signer.h"
 #include "state/store.h"
 
-#define HOUR_MS (3600 * INT64_C(1000))
-
 /* ------------------------------------------------------------ look-up */
 
 static int
@@ -84,29 +82,26 @@ broker_payer_login(struct broker *b, const struct backend_conf *backend)
 /* ------------------------------------------------------------- quotas */
 
 int
-broker_may_mint(struct broker *b, struct tb_error *err)
+broker_may_mint(struct broker *b, struct token *t, struct tb_error *err)
 {
-	int64_t now = now_boot_ms();
-	double per_ms = b->conf->mints_per_hour / (double)HOUR_MS;
+	struct token *recipe = broker_recipe(b, t);
 
-	b->mint_credit += (double)(now - b->mint_credit_ms) * per_ms;
-	b->mint_credit_ms = now;
-	if (b->mint_credit > b->conf->mints_per_hour)
-		b->mint_credit = b->conf->mints_per_hour;
-	if (b->mint_credit < 1) {
-		tb_error_set(err, TB_E_LIMIT, "more than mints_per_hour = %u "
-		    "new tokens were asked for", b->conf->mints_per_hour);
-		err->retry_after_ms = (int64_t)((1 - b->mint_credit) / per_ms);
+	if (token_take_quota(recipe, err) < 0)
 		return -1;
-	}
-	b->mint_credit -= 1;
-	return 0;
+	if (quota_take(&b->mints, b->conf->mints_per_hour, "", err) == 0)
+		return 0;
+	token_return_quota(recipe);
+	return -1;
 }
 
 void
-broker_did_not_mint(struct broker *b)
+broker_did_not_mint(struct broker *b, const char *name)
 {
-	b->mint_credit += 1; /* too much is cut off at the next taking */
+	struct token *t = broker_token_or_recipe(b, name);
+
+	quota_return(&b->mints);
+	if (t)
+		token_return_quota(broker_recipe(b, t));
 }
 
 uint64_t
@@ -135,7 +130,8 @@ broker_has_token(const struct broker *b, const char *name)
 int64_t
 broker_max_min_valid(const struct broker *b, const char *name)
 {
-	struct token *t = broker_token((struct broker *)(uintptr_t)b, name);
+	struct token *t = broker_token_or_recipe(
+	    (struct broker *)(uintptr_t)b, name);
 
 	return t ? token_max_min_valid(t) : 0;
 }
@@ -154,8 +150,8 @@ broker_wait(struct broker *b, const char *name, uint64_t newer_than,
     int64_t min_valid_s, broker_waiter_fn *fn, void *arg)
 {
 	/* the doors check broker_has_token first, conf checked backends */
-	return token_wait(broker_token(b, name), newer_than, min_valid_s, fn,
-	    arg);
+	return token_wait(broker_token_for(b, name), newer_than, min_valid_s,
+	    fn, arg);
 }
 
 bool
@@ -171,7 +167,7 @@ const char *
 broker_token_login(const struct broker *b, const char *name)
 {
 	struct broker *bb = (struct broker *)(uintptr_t)b;
-	struct token *t = broker_token(bb, name);
+	struct token *t = broker_token_or_recipe(bb, name);
 	struct login *l = t ? broker_payer_login(bb,
 	    token_get_conf(t)->backend) : NULL;
 
@@ -183,7 +179,8 @@ broker_each_token(struct broker *b, void (*fn)(void *arg, const char *name),
     void *arg)
 {
 	for (size_t i = 0; i < b->n_tokens; i++)
-		fn(arg, token_name(b->tokens[i]));
+		if (!token_is_holders(b->tokens[i]))
+			fn(arg, token_name(b->tokens[i]));
 }
 
 struct broker_login_watch *
@@ -257,7 +254,7 @@ broker_token_of_record(struct broker *b, const char *record)
 	char *name _cleanup_free_ = dot ? xstrndup(record,
 	    (size_t)(dot - record)) : NULL;
 
-	return name ? broker_token(b, name) : NULL;
+	return name ? broker_token_of_holder(b, name) : NULL;
 }
 
 static bool
@@ -279,7 +276,7 @@ broker_claim(struct broker *b, struct broker_unclaimed *u, bool intents)
 	if (streq(u->kind, "reconcile") && !intents)
 		return broker_claim_reconcile(b, u->name, &u->plain);
 	if (streq(u->kind, "holders") && !intents) {
-		t = broker_token(b, u->name);
+		t = broker_token_of_holder(b, u->name);
 		if (t)
 			token_restore_held(t, &u->plain);
 		return t != NULL;
@@ -415,13 +412,11 @@ broker_apply_logins(struct broker *b, const struct conf *conf,
 	qsort(b->logins, b->n_logins, sizeof(*b->logins), login_cmp);
 }
 
-/* new_out: those that were not there before, to be activated. */
-static size_t
-broker_apply_tokens(struct broker *b, const struct conf *conf,
-    struct token **new_out)
+static void
+broker_apply_tokens(struct broker *b, const struct conf *conf)
 {
 	struct token **old = b->tokens, *t;
-	size_t n_old = b->n_tokens, n_new = 0;
+	size_t n_old = b->n_tokens;
 
 	b->tokens = xcalloc(conf->n_tokens, sizeof(*b->tokens));
 	b->n_tokens = 0;
@@ -429,16 +424,16 @@ broker_apply_tokens(struct broker *b, const struct conf *conf,
 		const struct token_conf *tc = conf->tokens[i];
 
 		t = token_unpark(old, n_old, tc->name);
-		if (!t) {
+		if (!t)
 			t = token_unpark(b->parked_tokens, b->n_parked_tokens,
 			    tc->name);
-			if (!t)
-				t = token_new(&b->tenv, conf, tc);
-			new_out[n_new++] = t;
-		}
+		if (!t)
+			t = token_new(&b->tenv, conf, tc);
 		b->tokens[b->n_tokens++] = t;
 	}
 	qsort(b->tokens, b->n_tokens, sizeof(*b->tokens), token_cmp);
+	broker_keep_holders(b, old, n_old);
+	broker_keep_holders(b, b->parked_tokens, b->n_parked_tokens);
 	b->parked_tokens = xreallocarray(b->parked_tokens,
 	    b->n_parked_tokens + n_old, sizeof(*b->parked_tokens));
 	for (size_t i = 0; i < n_old; i++) {
@@ -448,31 +443,30 @@ broker_apply_tokens(struct broker *b, const struct conf *conf,
 		b->parked_tokens[b->n_parked_tokens++] = old[i];
 	}
 	free(old);
-	for (size_t i = 0; i < conf->n_tokens; i++)
-		token_set_conf(broker_token(b, conf->tokens[i]->name), conf,
-		    conf->tokens[i]);
-	return n_new;
+	for (size_t i = 0; i < b->n_tokens; i++)
+		token_set_conf(b->tokens[i], conf,
+		    broker_token_conf(b, token_name(b->tokens[i])));
 }
 
 static void
 broker_apply(struct broker *b, const struct conf *conf, struct idp **idps)
 {
-	struct token **fresh _cleanup_free_ = xcalloc(conf->n_tokens,
-	    sizeof(*fresh));
-	size_t n, n_reconciles = b->n_reconciles;
+	size_t n_reconciles = b->n_reconciles;
 
 	conf_ref(conf);
 	conf_unref(b->conf);
 	b->conf = conf;
 	broker_apply_logins(b, conf, idps);
-	n = broker_apply_tokens(b, conf, fresh);
+	broker_apply_tokens(b, conf);
 	broker_apply_reconciles(b);
 	broker_claim_all(b);
 	installation_begin(&b->installation, b->store);
 	for (size_t i = 0; i < b->n_logins; i++)
 		login_activate(b->logins[i]);
-	for (size_t i = 0; i < n; i++)
-		token_activate(fresh[i]);
+	for (size_t i = 0; i < b->n_tokens; i++) {
+		if (!token_is_active(b->tokens[i]))
+			token_activate(b->tokens[i]);
+	}
 	for (size_t i = 0; i < b->n_tokens; i++)
 		token_look_at_grant(b->tokens[i]);
 	broker_activate_reconciles(b, n_reconciles);
@@ -499,8 +493,7 @@ broker_new(const struct broker_env *env, const struct conf *conf,
 	TAILQ_INIT(&b->jobs);
 	b->writer = env->writer;
 	b->started_at = now_real_s();
-	b->mint_credit = conf->mints_per_hour;
-	b->mint_credit_ms = now_boot_ms();
+	quota_init(&b->mints, conf->mints_per_hour);
 	installation_init(&b->installation, env->loop);
 	b->store = store_open(&senv, broker_on_record, b, err);
 	if (!b->store) {
@@ -522,6 +515,7 @@ broker_new(const struct broker_env *env, const struct conf *conf,
 	b->signer = signer_new(env->loop, env->writer, b->store,
 	    &b->signing_key);
 	broker_apply(b, conf, idps);
+	broker_begin_sweep(b);
 	loop_on_clock_step(env->loop, broker_on_clock_step, b);
 	return b;
 }
@@ -574,6 +568,7 @@ broker_free(struct broker *b)
 	if (!b)
 		return;
 	broker_jobs_free(b);
+	loop_timer_stop(&b->sweep);
 	broker_reconciles_free(b);
 	installation_stop(&b->installation);
 	/* tokens pay for tokens: all stop before the first is freed */

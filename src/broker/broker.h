@@ -80,6 +80,12 @@ struct broker_view {
 	                  * does: with that, a key for what is made of it */
 };
 
+/* What the value is kept as that this principal gets for `token`: that, or, with
+ * per = holder, the name of one of its own in buf. Below, names are these. */
+#define BROKER_NAME_SIZE 384
+const char *broker_name_for(struct broker *b, const char *token,
+    const struct principal *who, char buf[BROKER_NAME_SIZE]);
+
 /* Off the hot path, by name; one that is not configured is not counted. */
 void broker_count_release(struct broker *b, const char *name, unsigned door,
     enum broker_outcome outcome);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What an operator asks for: log out, revoke, rotate, import; and what an
- * auditor may see. A job is one such wish; its asker may go away (forget), the
- * work goes on.
+ * auditor may see.
  */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
@@ -15,7 +14,7 @@
 
 #include "base/log.h"
 #include "base/now.h"
-#include "broker/broker_int.h"
+#include "broker/broker_job.h"
 #include "broker/login.h"
 #include "broker/reconcile.h"
 #include "broker/status.h"
@@ -25,151 +24,9 @@
 #include "state/store.h"
 #include "state/writer.h"
 
-struct broker_job {
-	TAILQ_ENTRY(broker_job) link;
-	struct broker *broker;
-	const char *what; /* for the status; static */
-	char *name;       /* ... of what; NULL: all */
-	int64_t since;
-	broker_done_fn *done; /* NULL: nobody waits any more */
-	void *arg;
-	struct loop_task failing; /* delivers an early error from the top */
-	struct tb_error error;
-	struct broker_waiter *waiter;
-	/* logout */
-	char *login;
-	int pass;      /* 0: tokens paid by tokens, 1: the others, 2: grant */
-	unsigned open; /* token_revoke calls not yet answered */
-	unsigned revoked, local_only, failed;
-	struct tb_error last;
-	bool held_back; /* adopt: the state was quarantined */
-	/* reconcile */
-	struct job_look {
-		struct broker_job *job;
-		struct reconcile_ask *ask;
-	} *asked;
-	size_t n_asked;
-	json_t *looks; /* what each came to */
-};
-
 static void logout_next_pass(struct broker_job *j);
 
-static void
-job_free(struct broker_job *j)
-{
-	TAILQ_REMOVE(&j->broker->jobs, j, link);
-	broker_wait_cancel(&j->waiter);
-	loop_task_cancel(&j->failing);
-	for (size_t i = 0; i < j->n_asked; i++)
-		reconcile_ask_cancel(&j->asked[i].ask);
-	free(j->asked);
-	json_decref(j->looks);
-	free(j->login);
-	free(j->name);
-	free(j);
-}
-
-static void
-job_end(struct broker_job *j, json_t *detail /* taken */,
-    const struct tb_error *err)
-{
-	broker_done_fn *done = j->done;
-
-	j->done = NULL;
-	if (done)
-		done(j->arg, detail, err);
-	json_decref(detail);
-	job_free(j);
-}
-
-static void
-job_on_failing(void *arg)
-{
-	struct broker_job *j = arg;
-
-	job_end(j, NULL, &j->error);
-}
-
-static struct broker_job *
-job_new(struct broker *b, const char *what, const char *name,
-    broker_done_fn *done, void *arg)
-{
-	struct broker_job *j = xnew(struct broker_job);
-
-	j->broker = b;
-	j->what = what;
-	j->name = xstrdup0(name);
-	j->since = now_real_s();
-	j->done = done;
-	j->arg = arg;
-	loop_task_init(&j->failing, b->tenv.loop, job_on_failing, j);
-	TAILQ_INSERT_TAIL(&b->jobs, j, link);
-	return j;
-}
-
-/* A job that cannot begin: the error comes from the top of the loop. */
-static struct broker_job *
-job_refuse(struct broker_job *j, const char *why, const char *name)
-{
-	tb_error_set(&j->error, TB_E_BADREQ, "%s: '%s'", why, name);
-	loop_task_post(&j->failing);
-	return j;
-}
-
-/* Would use up or take away what may be another's. True: the job is over. */
-static bool
-job_is_held(struct broker_job *j)
-{
-	if (!store_is_quarantined(j->broker->store))
-		return false;
-	store_why_quarantined(j->broker->store, &j->error);
-	loop_task_post(&j->failing);
-	return true;
-}
-
-void
-broker_job_forget(struct broker_job **jp)
-{
-	struct broker_job *j = STEAL(*jp);
-
-	if (j)
-		j->done = NULL;
-}
-
-void
-broker_jobs_free(struct broker *b)
-{
-	struct broker_job *j;
-
-	while ((j = TAILQ_FIRST(&b->jobs)))
-		job_free(j);
-}
-
 /* -------------------------------------------------------------- revoke */
-
-static json_t *
-job_counts(const struct broker_job *j)
-{
-	json_t *o = json_object();
-
-	status_int(o, "revoked", j->revoked);
-	status_int(o, "forgotten", j->local_only);
-	status_int(o, "failed", j->failed);
-	if (j->failed)
-		status_str(o, "last_error", j->last.msg);
-	return o;
-}
-
-static void
-job_add_counts(struct broker_job *j, unsigned revoked, unsigned local_only,
-    unsigned failed, const struct tb_error *last)
-{
-	j->revoked += revoked;
-	j->local_only += local_only;
-	j->failed += failed;
-	if (last)
-		j->last = *last;
-}
 
 static void
 revoke_on_done(void *arg, unsigned revoked, unsigned local_only,
@@ -177,14 +34,14 @@ revoke_on_done(void *arg, unsigned revoked, unsigned local_only,
 {
 	struct broker_job *j = arg;
 
-	job_add_counts(j, revoked, local_only, failed, last);
-	job_end(j, job_counts(j), NULL);
+	broker_job_add_counts(j, revoked, local_only, failed, last);
+	broker_job_end(j, broker_job_counts(j), NULL);
 }
 
 static struct broker_job *
 job_unknown_token(struct broker_job *j, const char *name)
 {
-	return job_refuse(j, "there is no such token in the configuration",
+	return broker_job_refuse(j, "there is no such token in the configuration",
 	    name);
 }
 
@@ -192,16 +49,18 @@ struct broker_job *
 broker_revoke(struct broker *b, const char *token, uint64_t generation,
     broker_done_fn *done, void *arg)
 {
-	struct broker_job *j = job_new(b, "revoke", token, done,
+	struct broker_job *j = broker_job_new(b, "revoke", token, done,
 	    arg);
 	struct token *t = broker_token(b, token);
 
 	if (!t)
 		return job_unknown_token(j, token);
+	if (token_is_for_holders(t))
+		return broker_own_revoke(j, t, generation);
 	if (generation && !token_has_generation(t, generation))
-		return job_refuse(j, "there is no such generation of the token",
+		return broker_job_refuse(j, "there is no such generation of the token",
 		    token);
-	if (job_is_held(j))
+	if (broker_job_is_held(j))
 		return j;
 	token_revoke(t, generation, "revoked by an operator", revoke_on_done,
 	    j);
@@ -214,7 +73,7 @@ static void
 logout_on_grant_revoked(void *arg, const struct tb_error *err)
 {
 	struct broker_job *j = arg;
-	json_t *detail = job_counts(j);
+	json_t *detail = broker_job_counts(j);
 
 	const struct login *l = broker_login(j->broker, j->login);
 
@@ -223,7 +82,7 @@ logout_on_grant_revoked(void *arg, const struct tb_error *err)
 		json_object_set_new(detail, "on_disk", json_false());
 	if (err)
 		status_str(detail, "grant_error", err->msg);
-	job_end(j, detail, NULL);
+	broker_job_end(j, detail, NULL);
 }
 
 static void
@@ -232,7 +91,7 @@ logout_on_revoked(void *arg, unsigned revoked, unsigned local_only,
 {
 	struct broker_job *j = arg;
 
-	job_add_counts(j, revoked, local_only, failed, last);
+	broker_job_add_counts(j, revoked, local_only, failed, last);
 	if (--j->open == 0)
 		logout_next_pass(j);
 }
@@ -291,17 +150,17 @@ struct broker_job *
 broker_logout(struct broker *b, const char *login, bool keep_tokens,
     broker_done_fn *done, void *arg)
 {
-	struct broker_job *j = job_new(b, "logout", login, done,
+	struct broker_job *j = broker_job_new(b, "logout", login, done,
 	    arg);
 	struct login *l = broker_login(b, login);
 
 	if (!l)
-		return job_refuse(j, "there is no such login in the "
+		return broker_job_refuse(j, "there is no such login in the "
 		    "configuration", login);
 	if (login_get_state(l) == LOGIN_REVOKING)
-		return job_refuse(j, "this login is being logged out already",
+		return broker_job_refuse(j, "this login is being logged out already",
 		    login);
-	if (job_is_held(j))
+	if (broker_job_is_held(j))
 		return j;
 	j->login = xstrdup(login);
 	if (!keep_tokens)
@@ -322,7 +181,7 @@ job_on_generation(void *arg, const struct broker_view *view,
 
 	j->waiter = NULL;
 	if (err) {
-		job_end(j, NULL, err);
+		broker_job_end(j, NULL, err);
 		return;
 	}
 	o = json_object();
@@ -330,21 +189,23 @@ job_on_generation(void *arg, const struct broker_view *view,
 	status_int(o, "generation", (int64_t)view->generation);
 	status_str(o, "token_id", view->token_id);
 	status_time(o, "expires_at", view->expires_at);
-	job_end(j, o, NULL);
+	broker_job_end(j, o, NULL);
 }
 
 struct broker_job *
 broker_rotate(struct broker *b, const char *token, broker_done_fn *done,
     void *arg)
 {
-	struct broker_job *j = job_new(b, "rotate", token, done,
+	struct broker_job *j = broker_job_new(b, "rotate", token, done,
 	    arg);
 	struct token *t = broker_token(b, token);
 
 	if (!t)
 		return job_unknown_token(j, token);
-	if (job_is_held(j))
+	if (broker_job_is_held(j))
 		return j;
+	if (token_is_for_holders(t))
+		return broker_own_rotate(j, t);
 	j->waiter = token_rotate(t, job_on_generation, j);
 	return j;
 }
@@ -353,7 +214,7 @@ struct broker_job *
 broker_import(struct broker *b, const char *token, struct secret *value,
     const char *token_id, int64_t expires_at, broker_done_fn *done, void *arg)
 {
-	struct broker_job *j = job_new(b, "import", token, done,
+	struct broker_job *j = broker_job_new(b, "import", token, done,
 	    arg);
 	struct token *t = broker_token(b, token);
 	struct broker_view view;
@@ -390,12 +251,12 @@ reconcile_job_on_looked(void *arg, struct reconcile *r,
 	if (--j->open > 0)
 		return;
 	if (j->failed == json_array_size(j->looks)) {
-		job_end(j, NULL, &j->last);
+		broker_job_end(j, NULL, &j->last);
 		return;
 	}
 	detail = json_object();
 	json_object_set(detail, "backends", j->looks);
-	job_end(j, detail, NULL);
+	broker_job_end(j, detail, NULL);
 }
 
 static void
@@ -412,7 +273,7 @@ struct broker_job *
 broker_reconcile(struct broker *b, const char *backend, broker_done_fn *done,
     void *arg)
 {
-	struct broker_job *j = job_new(b, "reconcile", backend, done,
+	struct broker_job *j = broker_job_new(b, "reconcile", backend, done,
 	    arg);
 	struct reconcile *r;
 
@@ -421,7 +282,7 @@ broker_reconcile(struct broker *b, const char *backend, broker_done_fn *done,
 	if (backend) {
 		r = broker_reconcile_find(b, backend);
 		if (!r)
-			return job_refuse(j, "there is no backend of this name "
+			return broker_job_refuse(j, "there is no backend of this name "
 			    "in the configuration whose tokens can be listed",
 			    backend);
 		reconcile_job_add(j, r);
@@ -432,7 +293,7 @@ broker_reconcile(struct broker *b, const char *backend, broker_done_fn *done,
 			reconcile_job_add(j, b->reconciles[i]);
 	}
 	if (j->open == 0)
-		return job_refuse(j, "there is no backend whose tokens can be "
+		return broker_job_refuse(j, "there is no backend whose tokens can be "
 		    "listed", "all");
 	return j;
 }
@@ -451,13 +312,13 @@ adopt_on_done(void *arg, const struct tb_error *err)
 			installation_renew(&j->broker->installation);
 		broker_adopted(j->broker);
 	}
-	job_end(j, o, err);
+	broker_job_end(j, o, err);
 }
 
 struct broker_job *
 broker_adopt(struct broker *b, broker_done_fn *done, void *arg)
 {
-	struct broker_job *j = job_new(b, "adopt", NULL, done, arg);
+	struct broker_job *j = broker_job_new(b, "adopt", NULL, done, arg);
 
 	j->held_back = store_is_quarantined(b->store);
 	store_adopt(b->store, adopt_on_done, j);
@@ -481,14 +342,14 @@ rekey_on_done(void *arg, const struct tb_error *err)
 		status_int(o, "records", (int64_t)st.records);
 		status_str(o, "key_file", j->broker->conf->master_key_path);
 	}
-	job_end(j, o, err);
+	broker_job_end(j, o, err);
 }
 
 struct broker_job *
 broker_rekey(struct broker *b, const struct secret *key, broker_done_fn *done,
     void *arg)
 {
-	struct broker_job *j = job_new(b, "rekey", NULL, done, arg);
+	struct broker_job *j = broker_job_new(b, "rekey", NULL, done, arg);
 	struct audit_rec rec = {
 		.event = AUDIT_REKEYED,
 		.reason = "begun",

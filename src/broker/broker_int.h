@@ -9,7 +9,9 @@
 #include "broker/broker.h"
 #include "broker/generation.h"
 #include "broker/installation.h"
+#include "broker/quota.h"
 #include "broker/token.h"
+#include "lib/loop.h"
 
 struct backend_conf;
 struct conf;
@@ -23,10 +25,13 @@ struct token;
 struct login *broker_login(struct broker *b, const char *name);
 struct token *broker_token(struct broker *b, const char *name);
 
-/* Takes one from the hourly quota of mints; TB_E_LIMIT when it is used up. */
-int broker_may_mint(struct broker *b, struct tb_error *err);
-/* Gives it back: nothing reached the service. */
-void broker_did_not_mint(struct broker *b);
+/* Takes one from the hourly quotas of mints, that of all and that of the
+ * token's recipe; TB_E_LIMIT when one is used up. */
+int broker_may_mint(struct broker *b, struct token *t, struct tb_error *err);
+/* Gives it back: nothing reached the service. name: of the token. */
+void broker_did_not_mint(struct broker *b, const char *name);
+/* The recipe of a holder's token; t itself where it is none's. */
+struct token *broker_recipe(struct broker *b, struct token *t);
 /* A number that was never given before in this process: render key. */
 uint64_t broker_serial(struct broker *b);
 void broker_count_mint(struct broker *b, bool ok);
@@ -82,14 +87,35 @@ struct broker {
 	size_t n_reconciles;
 	struct broker_jobs jobs;
 	uint64_t serial;
-	/* quota of mints: a bucket that refills over an hour */
-	double mint_credit;
-	int64_t mint_credit_ms;
+	struct quota mints;
+	struct loop_timer sweep; /* of holders' tokens that are over */
 	uint64_t n_mints, n_mint_failures;
 	int64_t started_at;
 };
 
-/* broker_admin.c */
+/* broker_own.c: tokens of a holder of their own, per = holder */
+/* By name, or the recipe of that name. NULL: neither is configured. */
+struct token *broker_token_or_recipe(struct broker *b, const char *name);
+/* The holder's token, made when it is missing; the recipe, who says why not,
+ * when there may be no more. */
+struct token *broker_token_for(struct broker *b, const char *name);
+/* Of a record found at start. NULL: its recipe has no holders. */
+struct token *broker_token_of_holder(struct broker *b, const char *name);
+/* At a reload, into b->tokens, which are b->conf's by then: holders' tokens
+ * from list; what is taken is NULL afterwards. */
+void broker_keep_holders(struct broker *b, struct token **list, size_t n);
+/* By the name of a token that is in the set. */
+const struct token_conf *broker_token_conf(struct broker *b,
+    const char *name);
+void broker_begin_sweep(struct broker *b);
+
+/* broker_own_jobs.c: for the token of each holder */
+struct broker_job *broker_own_revoke(struct broker_job *j,
+    struct token *recipe, uint64_t generation);
+struct broker_job *broker_own_rotate(struct broker_job *j,
+    struct token *recipe);
+
+/* broker_job.c */
 void broker_jobs_free(struct broker *b);
 
 /* broker_state.c */

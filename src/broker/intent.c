@@ -43,8 +43,9 @@ intent_free(struct intent *i)
 
 #define MARK "[tokenbroker "
 #define HEX "0123456789abcdef"
+/* Of tokens; also of those of holders (broker_own.c). */
 #define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" \
-	"0123456789._-"
+	"0123456789._-@:\\"
 
 char *
 intent_description(const struct intent *i, const char *prefix,

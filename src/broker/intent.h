@@ -37,7 +37,7 @@ char *intent_description(const struct intent *i, const char *prefix,
 /* Such a mark, read again. */
 struct intent_mark {
 	char installation[INSTALLATION_LEN + 1]; /* "": made by 0.2 */
-	char token[65];
+	char token[257];
 	uint64_t generation;
 	char nonce[INTENT_NONCE_LEN + 1];
 };

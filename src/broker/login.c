@@ -142,6 +142,12 @@ login_is_usable(const struct login *l)
 	    grant_has_tokens(&l->grant);
 }
 
+bool
+login_is_lost(const struct login *l)
+{
+	return l->state != LOGIN_REVOKING && l->grant.human_needed;
+}
+
 const char *
 login_human(const struct login *l)
 {

@@ -61,6 +61,8 @@ void login_activate(struct login *l);
 const char *login_name(const struct login *l);
 enum login_state login_get_state(const struct login *l);
 /* A grant is there and no human is needed. */
+/* The provider ended the grant; not logged out, and not never logged in. */
+bool login_is_lost(const struct login *l);
 bool login_is_usable(const struct login *l);
 /* "iss sub" of the pinned account, NULL while unknown. Borrowed. */
 const char *login_human(const struct login *l);

@@ -110,7 +110,7 @@ mint_fail(struct mint *m, bool uncertain, const struct tb_error *err)
 		store_delete(m->env.store, "intent", record, NULL, NULL);
 	broker_count_mint(m->env.broker, false);
 	if (!m->called)
-		broker_did_not_mint(m->env.broker);
+		broker_did_not_mint(m->env.broker, m->tc->name);
 	m->done(m->arg, NULL, &open, err);
 	intent_free(open);
 	mint_free(m);

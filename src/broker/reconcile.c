@@ -84,7 +84,8 @@ reconcile_may_pay(const struct reconcile *r, struct tb_error *err)
 	if (r->bc->management_token && !broker_get(r->env.broker,
 	    r->bc->management_token, 0, &view))
 		return tb_error_set(err, TB_E_LOGIN, "token '%s', which pays, "
-		    "has no value", r->bc->management_token);
+		    "has no value; 'tokenbrokerctl status' says why",
+		    r->bc->management_token);
 	return 0;
 }
 

@@ -19,6 +19,9 @@
 #include "state/store.h"
 #include "state/writer.h"
 
+/* A holder's token that has none, and nobody asks for one. */
+#define KEPT_WITHOUT_VALUE_MS (10 * 60 * INT64_C(1000))
+
 static void token_on_plan(void *arg);
 
 struct token *
@@ -32,6 +35,8 @@ token_new(const struct token_env *env, const struct conf *conf,
 	t->tc = tc;
 	t->recipe = generation_recipe(tc);
 	t->used = true; /* nobody knows what was asked before the start */
+	t->asked_ms = now_boot_ms();
+	quota_init(&t->mints, tc->mints_per_hour);
 	TAILQ_INIT(&t->gens);
 	TAILQ_INIT(&t->settlings);
 	TAILQ_INIT(&t->revokings);
@@ -61,6 +66,7 @@ void
 token_park(struct token *t)
 {
 	t->parked = true;
+	t->active = false;
 	token_mint_park(t);
 	token_update_stop(t);
 	token_waiters_orphan(t);
@@ -112,6 +118,50 @@ const struct token_conf *
 token_get_conf(const struct token *t)
 {
 	return t->tc;
+}
+
+bool
+token_is_holders(const struct token *t)
+{
+	return strchr(t->tc->name, TOKEN_OF) != NULL;
+}
+
+bool
+token_is_over(const struct token *t)
+{
+	return TAILQ_EMPTY(&t->gens) && TAILQ_EMPTY(&t->waiters) &&
+	    TAILQ_EMPTY(&t->settlings) && TAILQ_EMPTY(&t->revokings) &&
+	    TAILQ_EMPTY(&t->batches) && !t->mint && !t->fresh && !t->update &&
+	    now_boot_ms() - t->asked_ms > KEPT_WITHOUT_VALUE_MS;
+}
+
+bool
+token_is_active(const struct token *t)
+{
+	return t->active;
+}
+
+int
+token_take_quota(struct token *t, struct tb_error *err)
+{
+	char whose[96];
+
+	if (t->tc->mints_per_hour == 0)
+		return 0;
+	snprintf(whose, sizeof(whose), " of [token %s]", t->tc->name);
+	return quota_take(&t->mints, t->tc->mints_per_hour, whose, err);
+}
+
+void
+token_return_quota(struct token *t)
+{
+	quota_return(&t->mints);
+}
+
+bool
+token_is_for_holders(const struct token *t)
+{
+	return t->tc->per_holder && !token_is_holders(t);
 }
 
 const char *
@@ -323,8 +373,8 @@ token_may_renew(const struct token *t)
 	unsigned caps = t->tc->backend->ops->caps(t->tc->backend,
 	    &t->tc->recipe);
 
-	return !t->parked && !(caps & BACKEND_NO_MINT) &&
-	    !store_is_quarantined(t->env.store);
+	return !t->parked && !token_is_for_holders(t) &&
+	    !(caps & BACKEND_NO_MINT) && !store_is_quarantined(t->env.store);
 }
 
 int64_t
@@ -447,7 +497,8 @@ token_choose_current(struct token *t)
 	struct generation *g, *best = NULL;
 
 	TAILQ_FOREACH(g, &t->gens, link) {
-		if (g->state == GENERATION_READY && generation_left_s(g) > 0 &&
+		if (!token_is_for_holders(t) &&
+		    g->state == GENERATION_READY && generation_left_s(g) > 0 &&
 		    streq(g->backend, t->tc->backend->name)) {
 			best = g;
 			break;
@@ -472,6 +523,7 @@ token_activate(struct token *t)
 	struct generation *g, *next;
 	bool newest = true;
 
+	t->active = true;
 	token_held_activate(t);
 	token_retire_expired(t);
 	for (g = TAILQ_FIRST(&t->gens); g; g = next) {
@@ -489,13 +541,25 @@ token_activate(struct token *t)
 	token_on_plan(t);
 }
 
+static bool
+token_has_value(const struct token *t)
+{
+	struct generation *g;
+
+	TAILQ_FOREACH(g, &t->gens, link) {
+		if (g->state != GENERATION_REVOKING)
+			return true;
+	}
+	return false;
+}
+
 void
 token_look_at_grant(struct token *t)
 {
 	struct login *l = broker_payer_login(t->env.broker, t->tc->backend);
 	bool was = t->withheld;
 
-	t->withheld = t->tc->on_grant_loss == TOKEN_LOSS_WITHHOLD && l &&
+	t->withheld = t->tc->on_grant_loss != TOKEN_LOSS_SERVE && l &&
 	    !login_is_usable(l);
 	if (t->withheld != was) {
 		log_info("token", "%s: %s", t->tc->name, t->withheld ?
@@ -503,6 +567,11 @@ token_look_at_grant(struct token *t)
 		    "released again");
 		t->serial = broker_serial(t->env.broker);
 	}
+	if (t->tc->on_grant_loss == TOKEN_LOSS_REVOKE && l &&
+	    login_is_lost(l) && token_has_value(t) &&
+	    !store_is_quarantined(t->env.store))
+		token_revoke(t, 0, "the grant that it was minted on is lost",
+		    NULL, NULL);
 	token_answer_soon(t);
 }
 

@@ -49,6 +49,15 @@ void token_restore_held(struct token *t, struct secret *plain);
 void token_activate(struct token *t);
 
 const struct token_conf *token_get_conf(const struct token *t);
+/* One of a holder's own; a recipe that makes such ones, and none for itself. */
+bool token_is_holders(const struct token *t);
+bool token_is_for_holders(const struct token *t);
+/* Nobody asked for it of late, it has no value, and nothing is under way. */
+bool token_is_over(const struct token *t);
+bool token_is_active(const struct token *t);
+/* Of a recipe; see broker_may_mint. */
+int token_take_quota(struct token *t, struct tb_error *err);
+void token_return_quota(struct token *t);
 const char *token_name(const struct token *t);
 /* Values come by import only: no login and no other token pays for them. */
 bool token_is_made_by_hand(const struct token *t);
@@ -87,7 +96,8 @@ struct broker_waiter *token_rotate(struct token *t, broker_waiter_fn *fn,
 int token_import(struct token *t, struct secret *value, const char *id,
     int64_t expires_at, struct tb_error *err);
 /* Stops releasing the generation(s) at once and revokes upstream; n_out is how
- * many are concerned. fn runs when each has been revoked or failed once. */
+ * many are concerned. fn (NULL: nobody waits) runs when each has been revoked
+ * or failed once. */
 typedef void token_revoked_fn(void *arg, unsigned revoked, unsigned local_only,
     unsigned failed, const struct tb_error *last);
 void token_revoke(struct token *t, uint64_t generation, const char *why,

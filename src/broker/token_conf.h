@@ -9,7 +9,14 @@
 
 #include "backend/backend.h"
 
-enum token_on_grant_loss { TOKEN_LOSS_SERVE, TOKEN_LOSS_WITHHOLD };
+enum token_on_grant_loss {
+	TOKEN_LOSS_SERVE,
+	TOKEN_LOSS_WITHHOLD,
+	TOKEN_LOSS_REVOKE,
+};
+
+/* Between the name of a recipe and its holder's; in no name of a recipe. */
+#define TOKEN_OF '@'
 
 struct token_conf {
 	char *name;
@@ -26,6 +33,9 @@ struct token_conf {
 	int64_t overlap_ms;     /* with it: not before */
 	bool hard_overlap;      /* ... and then, whoever uses it */
 	bool update; /* on_change = update: living values are changed */
+	bool per_holder;        /* each holder has a value of its own ... */
+	unsigned max_holders;   /* ... and so many may */
+	unsigned mints_per_hour; /* of the recipe; 0: only the broker's counts */
 	/* An end that no renewal comes before is told so long before it;
 	 * longest first. */
 	int64_t announce_ms[8];

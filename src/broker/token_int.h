@@ -11,6 +11,7 @@
 #include "base/backoff.h"
 #include "broker/broker_int.h"
 #include "broker/generation.h"
+#include "broker/quota.h"
 #include "broker/token.h"
 #include "broker/token_holders.h"
 #include "lib/loop.h"
@@ -67,8 +68,11 @@ struct token {
 	uint64_t last_number;
 	struct generation *current; /* what is released */
 	uint64_t serial;
-	bool withheld; /* grant lost and on_grant_loss = withhold */
+	bool withheld; /* grant lost, and on_grant_loss says so */
 	bool parked;   /* not configured now: nothing new is made */
+	bool active;
+	struct quota mints; /* with mints_per_hour */
+	int64_t asked_ms;   /* boot time; the last that anybody waited */
 	bool used;     /* released since the current one became ready */
 
 	struct token_held held;

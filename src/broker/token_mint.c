@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/now.h"
+#include "base/timefmt.h"
 #include "broker/intent.h"
 #include "broker/login.h"
 #include "broker/mint.h"
@@ -107,6 +108,26 @@ token_is_capped(const struct token *t)
 
 /* -------------------------------------------------------------- minting */
 
+/* The service gave so little life that one would be minted after the other. */
+static bool
+token_is_too_short(const struct token *t, const struct generation *g)
+{
+	return g->expires_at - g->minted_at < t->conf->min_lifetime_ms / 1000;
+}
+
+/* It is on record, and goes back at once. */
+static void
+token_refuse_fresh(struct token *t, struct generation *g)
+{
+	struct tb_error err = TB_ERROR_INIT;
+
+	tb_error_set(&err, TB_E_UPSTREAM, "'%s' gave a value that lives for %"
+	    PRId64 " s, which is less than min_lifetime in [broker]",
+	    g->backend, g->expires_at - g->minted_at);
+	token_revoke_resume(t, g);
+	token_retry_later(t, &err);
+}
+
 static void
 token_on_minted(void *arg, struct mint_result *r, struct intent **open,
     const struct tb_error *err)
@@ -149,7 +170,8 @@ token_on_minted(void *arg, struct mint_result *r, struct intent **open,
 	g->endless = r->endless;
 	generation_start_clock(g);
 	g->born_ms = now_boot_ms();
-	g->state = GENERATION_PROBING;
+	g->state = token_is_too_short(t, g) ? GENERATION_REVOKING :
+	    GENERATION_PROBING;
 	t->fresh = g;
 	token_save_fresh(t);
 }
@@ -161,7 +183,8 @@ token_mint_now(struct token *t)
 	int64_t min_valid = 0;
 	struct login *l;
 
-	if (t->parked || t->mint || t->fresh || t->probing ||
+	if (t->parked || token_is_for_holders(t) || t->mint || t->fresh ||
+	    t->probing ||
 	    now_boot_ms() < t->not_before_ms)
 		return;
 	if (token_caps(t) & BACKEND_NO_MINT) {
@@ -189,7 +212,7 @@ token_mint_now(struct token *t)
 		token_retry_later(t, &err);
 		return;
 	}
-	if (broker_may_mint(t->env.broker, &err) < 0) {
+	if (broker_may_mint(t->env.broker, t, &err) < 0) {
 		token_retry_later(t, &err);
 		return;
 	}
@@ -251,6 +274,8 @@ token_on_saved(void *arg, const struct tb_error *err)
 		broker_look_soon(t->env.broker, g->backend);
 	if (g->state == GENERATION_READY)
 		token_take_over(t, g);
+	else if (g->state == GENERATION_REVOKING)
+		token_refuse_fresh(t, g);
 	else
 		token_resume_probe(t, g);
 }
@@ -278,6 +303,7 @@ token_import(struct token *t, struct secret *value, const char *id,
 {
 	struct generation *g;
 	int64_t now = now_real_s();
+	char most[64];
 
 	if (!secret_is_token(value))
 		return tb_error_set(err, TB_E_BADREQ, "the value is empty or "
@@ -286,8 +312,10 @@ token_import(struct token *t, struct secret *value, const char *id,
 		return tb_error_set(err, TB_E_BADREQ,
 		    "expires_at must be in the future");
 	if (expires_at > now + t->conf->max_lifetime_ms / 1000)
-		return tb_error_set(err, TB_E_BADREQ,
-		    "expires_at is further away than max_lifetime allows");
+		return tb_error_set(err, TB_E_BADREQ, "expires_at is further "
+		    "away than max_lifetime = %s allows; that stands in "
+		    "[broker]", timefmt_duration(t->conf->max_lifetime_ms,
+		    most, sizeof(most)));
 	if (t->mint || t->fresh)
 		return tb_error_set(err, TB_E_BADREQ,
 		    "a new generation is being made; try again in a moment");

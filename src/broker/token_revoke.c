@@ -44,8 +44,9 @@ batch_on_task(void *arg)
 	struct revoke_batch *b = arg;
 
 	TAILQ_REMOVE(&b->token->batches, b, link);
-	b->fn(b->arg, b->revoked, b->local_only, b->failed,
-	    b->failed ? &b->last : NULL);
+	if (b->fn)
+		b->fn(b->arg, b->revoked, b->local_only, b->failed,
+		    b->failed ? &b->last : NULL);
 	free(b);
 }
 

@@ -52,6 +52,7 @@ token_get(struct token *t, int64_t min_valid_s, struct broker_view *view)
 	bool by_wall;
 
 	t->asked = true;
+	t->asked_ms = now_boot_ms();
 	if (min_valid_s > t->asked_min_valid)
 		t->asked_min_valid = min_valid_s;
 	if (!t->current || t->withheld)
@@ -148,6 +149,14 @@ token_refuses_now(struct token *t, struct tb_error *err)
 {
 	struct login *l = token_login(t);
 	int64_t wait_ms = t->not_before_ms - now_boot_ms();
+
+	if (token_is_for_holders(t)) {
+		tb_error_set(err, TB_E_LIMIT, "as many as max_holders = %u "
+		    "have a token of their own, or the name of this one is too "
+		    "long", t->tc->max_holders);
+		err->retry_after_ms = WORTH_WAITING_MS;
+		return true;
+	}
 
 	if (l && !login_is_usable(l) && !t->mint && !t->probing && !t->fresh) {
 		login_why_unusable(l, err);

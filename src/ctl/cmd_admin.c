@@ -26,6 +26,14 @@ print_generation(const char *what, const char *token,
 	if (jval_int(answer, "generation", 0) > 0)
 		printf(": generation %" PRId64,
 		    jval_int(answer, "generation", 0));
+	if (jval_int(answer, "holders", 0) > 0)
+		printf(" for %" PRId64 " holder%s",
+		    jval_int(answer, "holders", 0),
+		    jval_int(answer, "holders", 0) == 1 ? "" : "s");
+	if (jval_int(answer, "failed", 0) > 0)
+		printf(", not for %" PRId64 ": %s",
+		    jval_int(answer, "failed", 0),
+		    jval_str(answer, "last_error"));
 	if (expires > 0)
 		printf(", expires %s", phrase_when(expires - now_real_s(),
 		    when, sizeof(when)));

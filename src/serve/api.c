@@ -163,7 +163,7 @@ parse_rejected(const struct request *rq, uint64_t *generation,
 }
 
 static void
-note_rejected(struct session *s, const struct request *rq,
+note_rejected(struct session *s, const char *token,
     const struct acl_verdict *v, uint64_t generation)
 {
 	char id[17];
@@ -172,7 +172,7 @@ note_rejected(struct session *s, const struct request *rq,
 		.door = acl_door_name(session_door(s)->id),
 		.who = session_who(s),
 		.rule = v->rule,
-		.token = rq->name,
+		.token = token,
 		.generation = generation,
 		.request_id = session_request_id(s, id),
 		.reason = "told by a holder",
@@ -186,21 +186,26 @@ api_rejected(struct session *s, const struct request *rq)
 {
 	struct acl_verdict v = session_verdict(s, rq->name);
 	struct tb_error err = TB_ERROR_INIT;
+	struct broker *broker = session_serve(s)->broker;
 	unsigned char sha256[SHA256_LEN];
+	char own[BROKER_NAME_SIZE];
+	const char *name = rq->name;
 	uint64_t generation = 0;
 	json_t *o;
 	char id[17];
 
+	if (v.allow)
+		name = broker_name_for(broker, rq->name, session_who(s), own);
 	if (!v.allow) {
 		release_deny(s, rq->name, &v);
 	} else if (parse_rejected(rq, &generation, sha256, &err) < 0) {
 		session_refuse(s, PROBLEM_BAD_REQUEST, err.msg);
-	} else if (!broker_rejected(session_serve(s)->broker, rq->name,
-		       generation, sha256, session_who(s))) {
+	} else if (!broker_rejected(broker, name, generation,
+		       sha256, session_who(s))) {
 		session_refuse(s, PROBLEM_GENERATION, "this generation is not "
 		    "known, or its value has another SHA-256");
 	} else {
-		note_rejected(s, rq, &v, generation);
+		note_rejected(s, name, &v, generation);
 		o = json_object();
 		json_object_set_new(o, "request_id",
 		    json_string(session_request_id(s, id)));

@@ -40,7 +40,8 @@ struct bundle_one {
 	struct broker_waiter *waiter;
 	struct writer_item *item;
 	uint64_t generation; /* that a record names; 0: there is none */
-	char *token;
+	char *token; /* that the rules know */
+	char *name;  /* see broker_name_for */
 };
 
 struct bundle {
@@ -79,6 +80,7 @@ bundle_free(struct bundle *b)
 		broker_wait_cancel(&b->one[i].waiter);
 		writer_forget(&b->one[i].item);
 		free(b->one[i].token);
+		free(b->one[i].name);
 	}
 	free(b->failed);
 	free(b);
@@ -102,7 +104,7 @@ withhold_all(struct bundle *b, const char *reason)
 	for (i = 0; i < b->n; i++) {
 		writer_forget(&b->one[i].item);
 		if (b->one[i].generation)
-			release_withheld(b->op.session, b->one[i].token,
+			release_withheld(b->op.session, b->one[i].name,
 			    b->one[i].generation, reason);
 		b->one[i].generation = 0;
 	}
@@ -147,7 +149,7 @@ bundle_on_drained(void *arg, struct session *s, bool all, bool some)
 
 	for (i = 0; i < b->n; i++)
 		if (b->one[i].generation)
-			release_drained(s, b->one[i].token,
+			release_drained(s, b->one[i].name,
 			    b->one[i].generation, b->id, all, some);
 	bundle_free(b);
 }
@@ -163,7 +165,7 @@ note_all(struct session *s, const struct bundle *b, enum audit_event event,
 			.event = event,
 			.door = acl_door_name(session_door(s)->id),
 			.who = session_who(s),
-			.token = b->one[i].token,
+			.token = b->one[i].name,
 			.generation = b->one[i].generation,
 			.request_id = b->id,
 			.delivery = DELIVERY,
@@ -192,7 +194,7 @@ send_all(struct bundle *b)
 	secret_append_str(&body, "{");
 	for (i = 0; i < b->n; i++) {
 		if (!b->one[i].generation || !broker_get(b->serve->broker,
-			b->one[i].token, 0, &view))
+			b->one[i].name, 0, &view))
 			continue;
 		make_key(b->one[i].token, key, sizeof(key));
 		secret_append_str(&body, body.len > 1 ? ",\"" : "\"");
@@ -229,7 +231,7 @@ refuse_empty(struct bundle *b)
 	size_t i;
 
 	for (i = 0; i < b->n; i++)
-		release_count(b->op.session, b->one[i].token,
+		release_count(b->op.session, b->one[i].name,
 		    BROKER_UNAVAILABLE);
 	if (b->failed) {
 		login = broker_token_login(b->serve->broker, b->failed);
@@ -258,7 +260,7 @@ has_something(struct bundle *b)
 		}
 		n_allowed += v.allow;
 		n_ready += v.allow && broker_get(b->serve->broker,
-		    b->one[i].token, 0, &view);
+		    b->one[i].name, 0, &view);
 	}
 	if (b->by_name ? n_ready == b->n : n_ready || !n_allowed)
 		return true;
@@ -299,7 +301,7 @@ authorise_one(struct bundle *b, struct bundle_one *one, bool strict)
 	struct broker_view view;
 	struct audit_rec rec;
 
-	if (!v.allow || !broker_get(b->serve->broker, one->token, 0, &view))
+	if (!v.allow || !broker_get(b->serve->broker, one->name, 0, &view))
 		return false;
 	one->generation = view.generation;
 	rec = release_record(s, b->id, &v, &view, DELIVERY);
@@ -362,7 +364,7 @@ check_all(struct bundle *b)
 			continue;
 		if (!session_verdict(s, b->one[i].token).allow)
 			why = "rule changed";
-		else if (!broker_get(b->serve->broker, b->one[i].token, 0,
+		else if (!broker_get(b->serve->broker, b->one[i].name, 0,
 			     &view) || view.generation != b->one[i].generation)
 			why = "superseded";
 	}
@@ -509,6 +511,7 @@ bundle_new(struct session *s, const json_t *names)
 {
 	size_t n = json_array_size(names), i;
 	struct bundle *b = xcalloc(1, sizeof(*b) + n * sizeof(b->one[0]));
+	char own[BROKER_NAME_SIZE];
 
 	b->serve = session_serve(s);
 	b->n = n;
@@ -518,6 +521,8 @@ bundle_new(struct session *s, const json_t *names)
 		b->one[i].bundle = b;
 		b->one[i].token = xstrdup(json_string_value(
 		    json_array_get(names, i)));
+		b->one[i].name = xstrdup(broker_name_for(b->serve->broker,
+		    b->one[i].token, session_who(s), own));
 	}
 	return b;
 }
@@ -538,11 +543,11 @@ bundle_start(struct session *s, const struct request *rq)
 	b->by_name = list.s != NULL;
 	session_begin(s, &b->op, &bundle_type, true);
 	for (i = 0; i < b->n; i++) {
-		if (broker_get(b->serve->broker, b->one[i].token, 0, &view))
+		if (broker_get(b->serve->broker, b->one[i].name, 0, &view))
 			continue;
 		b->n_waiting++;
 		b->one[i].waiter = broker_wait(b->serve->broker,
-		    b->one[i].token, 0, 0, bundle_on_value, &b->one[i]);
+		    b->one[i].name, 0, 0, bundle_on_value, &b->one[i]);
 	}
 	if (b->n_waiting)
 		loop_timer_set(&b->timer, b->serve->conf->cold_wait_ms);

@@ -44,7 +44,8 @@ struct release {
 	const char *delivery;         /* static, or NULL */
 	enum render_form form;
 	bool watches;
-	char token[];
+	char *name;  /* what the broker keeps the value as */
+	char token[]; /* what was asked for: that the rules know */
 };
 
 /* An answer that the client does not take at once. */
@@ -71,13 +72,16 @@ release_of(struct session_op *op)
 	return container_of(op, struct release, op);
 }
 
+/* name: see broker_name_for. */
 static struct release *
-release_new(struct session *s, const struct release_ask *ask)
+release_new(struct session *s, const struct release_ask *ask,
+    const char *name)
 {
 	size_t n = strlen(ask->token);
 	struct release *r = xcalloc(1, sizeof(*r) + n + 1);
 
 	memcpy(r->token, ask->token, n);
+	r->name = streq(name, ask->token) ? r->token : xstrdup(name);
 	r->known = ask->known;
 	r->form = ask->form;
 	r->delivery = ask->delivery;
@@ -97,6 +101,8 @@ release_end(struct release *r)
 	broker_wait_cancel(&r->waiter);
 	writer_forget(&r->item);
 	loop_timer_stop(&r->timer);
+	if (r->name != r->token)
+		free(r->name);
 	free(r);
 	return s;
 }
@@ -339,7 +345,7 @@ authorise(struct session *s, struct release *r, const struct release_ask *ask,
 	if (r)
 		session_end(&r->op);
 	else
-		r = release_new(s, ask);
+		r = release_new(s, ask, view->name);
 	loop_timer_stop(&r->timer);
 	r->generation = view->generation;
 	session_begin(s, &r->op, &release_type, false);
@@ -369,12 +375,12 @@ release_on_recorded(void *arg, const struct tb_error *err)
 		why = "rule changed";
 	else if (!session_peer_is_alive(s))
 		why = "connector has exited";
-	else if (!broker_get(session_serve(s)->broker, r->token, 0, &view))
+	else if (!broker_get(session_serve(s)->broker, r->name, 0, &view))
 		why = "no longer valid";
 	else if ((newer = view.generation != r->generation))
 		why = "superseded";
 	if (why)
-		release_withheld(s, r->token, r->generation, why);
+		release_withheld(s, r->name, r->generation, why);
 	if (newer) {
 		authorise(s, r, NULL, &v, &view);
 		return;
@@ -401,10 +407,11 @@ release_on_recorded(void *arg, const struct tb_error *err)
 /* ------------------------------------------------------------ not ready yet */
 
 static void
-wait_for_value(struct session *s, const struct release_ask *ask, bool watches)
+wait_for_value(struct session *s, const struct release_ask *ask,
+    const char *name, bool watches)
 {
 	struct serve *serve = session_serve(s);
-	struct release *r = release_new(s, ask);
+	struct release *r = release_new(s, ask, name);
 	int64_t ms = serve->conf->cold_wait_ms;
 
 	r->watches = watches;
@@ -420,7 +427,7 @@ wait_for_value(struct session *s, const struct release_ask *ask, bool watches)
 		session_is_watch(s);
 	}
 	loop_timer_set(&r->timer, ms);
-	r->waiter = broker_wait(serve->broker, r->token,
+	r->waiter = broker_wait(serve->broker, r->name,
 	    watches ? ask->known : 0, ask->min_valid_s, release_on_value, r);
 }
 
@@ -442,14 +449,14 @@ release_fail(struct release *r, const struct tb_error *err)
 	struct session *s = r->op.session;
 	struct acl_verdict gone = { .reason = "no such token" };
 	struct problem p = problem_from_error(err, broker_token_login(
-	    session_serve(s)->broker, r->token));
+	    session_serve(s)->broker, r->name));
 
 	session_end(&r->op);
 	/* the token was taken out of the configuration meanwhile */
 	if (err->code == TB_E_BADREQ) {
 		release_deny(s, r->token, &gone);
 	} else {
-		release_count(s, r->token, BROKER_UNAVAILABLE);
+		release_count(s, r->name, BROKER_UNAVAILABLE);
 		session_problem(s, &p);
 	}
 	release_end(r);
@@ -491,7 +498,7 @@ release_give_up(struct release *r, enum problem_code code, const char *detail)
 	uint64_t known = r->known;
 	struct session *s;
 
-	release_count(r->op.session, r->token, watches ? BROKER_NOT_MODIFIED :
+	release_count(r->op.session, r->name, watches ? BROKER_NOT_MODIFIED :
 	    BROKER_UNAVAILABLE);
 	s = release_end(r);
 	if (watches)
@@ -509,7 +516,7 @@ release_on_timer(void *arg)
 	if (!r->waiter && left_ms > 0) {
 		loop_timer_set(&r->timer, left_ms);
 		r->waiter = broker_wait(session_serve(r->op.session)->broker,
-		    r->token, 0, 0, release_on_value, r);
+		    r->name, 0, 0, release_on_value, r);
 		return;
 	}
 	release_give_up(r, PROBLEM_TIMEOUT,
@@ -522,7 +529,7 @@ release_gone(struct session_op *op)
 	struct release *r = release_of(op);
 
 	if (r->item)
-		release_withheld(op->session, r->token, r->generation,
+		release_withheld(op->session, r->name, r->generation,
 		    "client went away");
 	op->session = NULL;
 	release_end(r);
@@ -545,7 +552,7 @@ release_hurry(struct session_op *op, enum session_hurry why)
 			release_give_up(r, PROBLEM_TIMEOUT, "");
 		break;
 	case SESSION_EXPIRED:
-		release_withheld(op->session, r->token, r->generation,
+		release_withheld(op->session, r->name, r->generation,
 		    "no durable record in time");
 		session_refuse(release_end(r), PROBLEM_AUDIT, "the record of "
 		    "this release is not durable yet, so nothing is released");
@@ -555,27 +562,44 @@ release_hurry(struct session_op *op, enum session_hurry why)
 
 /* ------------------------------------------------------------------- start */
 
+/* True: *view is what this client gets. *name: see broker_name_for. Most
+ * tokens are for all who may have them, and need one look-up only. */
+static bool
+find_value(struct session *s, const struct release_ask *ask,
+    char own[BROKER_NAME_SIZE], const char **name, struct broker_view *view)
+{
+	struct broker *broker = session_serve(s)->broker;
+
+	*name = ask->token;
+	if (broker_get(broker, ask->token, ask->min_valid_s, view))
+		return true;
+	*name = broker_name_for(broker, ask->token, session_who(s), own);
+	return *name != ask->token &&
+	    broker_get(broker, *name, ask->min_valid_s, view);
+}
+
 void
 release_start(struct session *s, const struct release_ask *ask)
 {
-	struct broker *broker = session_serve(s)->broker;
 	struct acl_verdict v = session_verdict(s, ask->token);
+	char own[BROKER_NAME_SIZE];
 	struct broker_view view;
+	const char *name;
 
 	if (!v.allow) {
 		release_deny(s, ask->token, &v);
-	} else if (ask->min_valid_s > 0 &&
-	    ask->min_valid_s > broker_max_min_valid(broker, ask->token)) {
+	} else if (ask->min_valid_s > 0 && ask->min_valid_s >
+	    broker_max_min_valid(session_serve(s)->broker, ask->token)) {
 		session_refuse(s, PROBLEM_BAD_REQUEST, "min_valid is more than "
 		    "the token's renew_before, which is all that can be "
 		    "promised");
-	} else if (!broker_get(broker, ask->token, ask->min_valid_s, &view)) {
-		render_forget(session_serve(s)->render, ask->token);
-		wait_for_value(s, ask, ask->known && ask->wait_s >= 0);
+	} else if (!find_value(s, ask, own, &name, &view)) {
+		render_forget(session_serve(s)->render, name);
+		wait_for_value(s, ask, name, ask->known && ask->wait_s >= 0);
 	} else if (ask->known != view.generation) {
 		authorise(s, NULL, ask, &v, &view);
 	} else if (ask->wait_s > 0) {
-		wait_for_value(s, ask, true);
+		wait_for_value(s, ask, name, true);
 	} else {
 		count_now(s, &view, BROKER_NOT_MODIFIED);
 		session_not_modified(s, view.generation);

@@ -96,14 +96,17 @@ wanted_version(const struct request *rq)
 static void
 vault_read_v2(struct session *s, const struct request *rq)
 {
+	struct broker *broker = session_serve(s)->broker;
 	int64_t version = wanted_version(rq);
+	char own[BROKER_NAME_SIZE];
 	struct broker_view view;
 
 	if (version < 0)
 		session_refuse(s, PROBLEM_BAD_REQUEST,
 		    "version is the number of a generation");
 	else if (version > 0 && session_verdict(s, rq->name).allow &&
-	    (!broker_get(session_serve(s)->broker, rq->name, 0, &view) ||
+	    (!broker_get(broker, broker_name_for(broker, rq->name,
+		session_who(s), own), 0, &view) ||
 		view.generation != (uint64_t)version))
 		no_such_thing(s, "only the newest generation is released; ask "
 		    "without a version");
@@ -194,7 +197,9 @@ describe(const struct broker_view *view)
 static void
 vault_metadata(struct session *s, const struct request *rq)
 {
+	struct broker *broker = session_serve(s)->broker;
 	struct acl_verdict v = session_verdict(s, rq->name);
+	char own[BROKER_NAME_SIZE];
 	struct broker_view view;
 	bool ready;
 
@@ -203,8 +208,8 @@ vault_metadata(struct session *s, const struct request *rq)
 	} else if (wants_list(rq)) {
 		no_such_thing(s, "this is a token, and nothing is below it");
 	} else {
-		ready = broker_get(session_serve(s)->broker, rq->name, 0,
-		    &view);
+		ready = broker_get(broker, broker_name_for(broker, rq->name,
+		    session_who(s), own), 0, &view);
 		reply(s, describe(ready ? &view : NULL), NULL);
 	}
 }

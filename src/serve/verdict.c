@@ -55,7 +55,8 @@ verdict_get(struct verdict_cache **cache, const struct verdict_env *env,
 		return kept->v;
 	/* both, always: how long it takes must not tell which one failed */
 	v = acl_check(env->conf->rules, env->conf->n_rules, who, door, token);
-	exists = broker_has_token(env->broker, token);
+	exists = broker_has_token(env->broker, token) &&
+	    !strchr(token, TOKEN_OF); /* a holder's is not to be had by name */
 	if (v.allow && !exists) {
 		v.allow = false;
 		v.reason = "no such token";
