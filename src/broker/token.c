@@ -96,6 +96,8 @@ token_set_conf(struct token *t, const struct conf *conf,
     const struct token_conf *tc)
 {
 	token_update_stop(t);
+	if (t->tc->mints_per_hour == 0) /* nothing was counted so far */
+		quota_init(&t->mints, tc->mints_per_hour);
 	conf_ref(conf);
 	conf_unref(t->conf);
 	t->conf = conf;

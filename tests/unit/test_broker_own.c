@@ -53,7 +53,7 @@ reload(struct world *w, const char *recipe, const char *broker)
 	fake_loop_run_pending();
 }
 
-/* As the uid; NULL when there is no value at once. Static. */
+/* What the uid's is called. Static, two at a time. */
 static const char *
 name_of(struct world *w, uid_t uid)
 {
@@ -114,7 +114,7 @@ test_each_has_its_own(void **state)
 	assert_has(w, 1001, "apiv1_two");
 	assert_non_null(fake_state_record("generation", "db@uid:1000.1"));
 	assert_non_null(fake_state_record("generation", "db@uid:1001.1"));
-	assert_non_null(strstr(fake_http_last()->body, "db@uid:1001.1 "));
+	assert_non_null(strstr(fake_http_last()->body, "db@uid:1001 #1 "));
 	assert_false(broker_get(w->broker, "db", 0, &view));
 	assert_int_equal(world_count("POST", "/tokens"), 2);
 }
@@ -216,11 +216,14 @@ test_unused_is_not_renewed_and_forgotten(void **state)
 
 	reload(w, OWN, "");
 	get_as(w, 1000, "id-1", "apiv1_one");
-	fake_loop_advance(HOUR_MS);
+	world_push_mint("id-2", "apiv1_two"); /* one renewal: it was used */
+	fake_loop_advance(9 * HOUR_MS);
 	assert_non_null(broker_token(w->broker, "db@uid:1000"));
-	fake_loop_advance(6 * HOUR_MS);
+	fake_loop_advance(3 * HOUR_MS);
 	assert_null(broker_token(w->broker, "db@uid:1000"));
 	assert_null(fake_state_record("generation", "db@uid:1000.1"));
+	assert_null(fake_state_record("generation", "db@uid:1000.2"));
+	assert_int_equal(world_count("POST", "/tokens"), 2);
 	assert_non_null(broker_token(w->broker, "db"));
 }
 
@@ -255,7 +258,7 @@ test_quota_of_one_recipe(void **state)
 	assert_non_null(strstr(h.err.msg, "mints_per_hour = 1 of [token db]"));
 	assert_int_equal(h.err.code, TB_E_LIMIT);
 	assert_int_equal(world_count("POST", "/tokens"), 1);
-	fake_loop_advance(HOUR_MS + 60000);
+	fake_loop_advance(2 * HOUR_MS);
 	get_as(w, 1001, "id-2", "apiv1_two");
 }
 
