@@ -234,6 +234,51 @@ def test_the_log_is_the_auditors(box):
     assert modes == ""
 
 
+def test_events_unit(box):
+    """As shipped it tells the journal; by a drop-in a command; as nobody in particular, and it goes on where it was."""
+    unit = "tokenbroker-events.service"
+    kept = box.root / "var/lib/private/tokenbroker-events"
+
+    def refused(name):
+        box.enter("tokenbrokerctl", "get", name, check=4)
+
+    box.enter("systemctl", "enable", "--quiet", "--now", unit)
+    try:
+        util.wait_until((kept / "cursor").exists, 30, "a cursor")
+        refused("nothing-of-this-name")
+        util.wait_until(lambda: "nothing-of-this-name" in box.journal(unit), 30, "the event in the journal", interval=0.2)
+        line = next(x for x in box.journal(unit).splitlines() if "nothing-of-this-name" in x)
+        assert json.loads(line)["type"] == "denied"
+        assert (kept / "cursor").stat().st_uid not in (0, 65534)
+        assert box.show(unit, "DynamicUser", "ActiveState") == {"DynamicUser": "yes", "ActiveState": "active"}
+        # what happens while it is away
+        box.enter("systemctl", "stop", unit)
+        refused("told-later")
+        box.write(f"etc/systemd/system/{unit}.d/command.conf", textwrap.dedent("""\
+            [Service]
+            ExecStart=
+            ExecStart=/usr/bin/tokenbrokerctl events --cursor-file ${STATE_DIRECTORY}/cursor --types denied \
+                --exec /usr/bin/tee -- -a ${STATE_DIRECTORY}/told
+            """))
+        box.enter("systemctl", "daemon-reload")
+        box.enter("systemctl", "start", unit)
+        util.wait_until(lambda: (kept / "told").exists() and "told-later" in (kept / "told").read_text(), 30, "it later")
+        told = [json.loads(x) for x in (kept / "told").read_text().splitlines()]
+        assert len([e for e in told if e["token"] == "told-later"]) == 1
+        assert not [e for e in told if e["token"] == "nothing-of-this-name"], "that was told before"
+        # over a restart of the broker
+        box.enter("systemctl", "restart", "tokenbrokerd")
+        refused("after-the-restart")
+        util.wait_until(lambda: "after-the-restart" in (kept / "told").read_text(), 60, "it after the restart")
+        assert box.show(unit, "NRestarts") == "0"
+        said = box.enter("systemd-analyze", "verify", "--man=no", unit)
+        assert said.stderr == ""
+    finally:
+        box.enter("systemctl", "disable", "--quiet", "--now", unit)
+        shutil.rmtree(box.root / f"etc/systemd/system/{unit}.d", ignore_errors=True)
+        box.enter("systemctl", "daemon-reload")
+
+
 # -------------------------------------------------------------------------- the consumers
 
 
