@@ -985,6 +985,13 @@ def test_fault_discovery_issuer(sb):
     assert meta["issuer"] == "https://issuer.example" and meta["token_endpoint"].startswith(sb.issuer)
 
 
+def test_fault_oauth_issuer(sb):
+    config = ask(sb, "GET", "/api/v3/auth/oauth/config").json()
+    assert (config["issuer"], config["client_id"]) == (sb.issuer, "tokenbroker")
+    sb.fault("oauth_issuer")
+    assert ask(sb, "GET", "/api/v3/auth/oauth/config").json()["issuer"] == "https://issuer.example"
+
+
 def test_fault_foreign_endpoints(sb):
     sb.fault("foreign_endpoints", "http://127.0.0.1:1")
     meta = ask(sb, "GET", "/.well-known/openid-configuration").json()
