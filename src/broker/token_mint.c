@@ -206,6 +206,12 @@ token_mint_now(struct token *t)
 		token_retry_later(t, &err);
 		return;
 	}
+	/* it would not be released, so that one more would be asked for */
+	if (l && t->withheld && !login_is_usable(l)) {
+		login_why_unusable(l, &err);
+		token_retry_later(t, &err);
+		return;
+	}
 	if (token_is_capped(t)) {
 		tb_error_set(&err, TB_E_LIMIT, "too many mints of token '%s' "
 		    "are unsettled; see: tokenbrokerctl status", t->tc->name);
@@ -348,6 +354,7 @@ token_make_ready(struct token *t)
 	    g->number);
 	token_save_generation(t, g, NULL, NULL, NULL);
 	token_take_over(t, g);
+	token_look_at_grant(t); /* lost while it was made? */
 }
 
 static void

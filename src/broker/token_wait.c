@@ -147,7 +147,9 @@ token_waiters_fail(struct token *t, const struct tb_error *err)
 static bool
 token_refuses_now(struct token *t, struct tb_error *err)
 {
-	struct login *l = token_login(t);
+	/* withheld: also when a token that it paid for could mint another */
+	struct login *l = t->withheld ? broker_payer_login(t->env.broker,
+	    t->tc->backend) : token_login(t);
 	int64_t wait_ms = t->not_before_ms - now_boot_ms();
 
 	if (token_is_for_holders(t)) {
@@ -158,7 +160,8 @@ token_refuses_now(struct token *t, struct tb_error *err)
 		return true;
 	}
 
-	if (l && !login_is_usable(l) && !t->mint && !t->probing && !t->fresh) {
+	if (l && !login_is_usable(l) &&
+	    (t->withheld || (!t->mint && !t->probing && !t->fresh))) {
 		login_why_unusable(l, err);
 		return true;
 	}

@@ -205,3 +205,52 @@ def test_the_grant_is_lost(sandbox, what):
         else:
             assert works(sandbox, value)
             assert not is_noted()
+
+
+PAID = """\
+[backend admin-api]
+type = http
+login = ops
+mint_url = {issuer}/api/v0/management-tokens
+mint_body = {{"description":"{{description}}","expiresAt":"{{expires_at}}"}}
+list_url = {issuer}/api/v0/management-tokens
+revoke_url = {issuer}/api/v0/management-tokens/{{id}}
+expires_pointer = /expiresAt
+allow_insecure_loopback = yes
+[backend cluster]
+type = influxdb-clustered
+management_token = mgmt
+base_url = {issuer}
+allow_insecure_loopback = yes
+[token mgmt]
+backend = admin-api
+kind = management
+lifetime = 1d
+allow_full_access = yes
+[token paid]
+backend = cluster
+permissions = read:z
+lifetime = 1h
+on_grant_loss = %s
+"""
+
+
+@pytest.mark.parametrize("what", ["withhold", "revoke"])
+def test_a_token_that_lives_on_pays(sandbox, what):
+    """A management token of ours outlives the login: it pays for the end, and for nothing that is not released."""
+    with d.Daemon(conf(sandbox, more=PAID.format(issuer=sandbox.issuer) % what)) as tb:
+        assert tb.login("ops", sandbox.approve)["state"] == "granted"
+        get(tb, "paid")
+        get(tb, "shared")
+        sandbox.revoke(sandbox.state()["grants"][0]["id"])
+        tb.ctl("rotate", "shared")
+        util.wait_until(lambda: tb.login_status("ops")["state"] == "human_needed", 60, "the loss")
+        for _ in range(3):
+            reply = tb.token("paid")
+            assert reply.status == 503 and reply.json()["code"].startswith("human_needed."), reply
+
+        def states():
+            return [t["state"] for t in sandbox.state()["tokens"] if " paid " in t["description"]]
+        if what == "revoke":
+            util.wait_until(lambda: states() == ["revoked"], 60, "the revocation", interval=0.2)
+        assert len(states()) == 1, "nothing is minted that nobody is given"
