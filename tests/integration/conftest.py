@@ -16,9 +16,13 @@ def pytest_addoption(parser):
                      help="test_crash.py: only the crash points whose 'SIDE CALL FILE #N' this finds")
 
 
-# What these set up is shared by the whole file, or takes the whole machine: with several workers one runs all of it.
-IN_ONE_PIECE = ("test_crash", "test_outages", "test_sandbox", "test_systemd", "test_systemd_holders",
-                "test_systemd_watch")
+# What these set up is shared by the whole file, or takes the whole machine: with several workers one runs all of it. So
+# it is with a real systemd, which the tests of a file share and leave changed.
+IN_ONE_PIECE = ("test_crash", "test_outages", "test_sandbox")
+
+
+def is_in_one_piece(item):
+    return item.module.__name__ in IN_ONE_PIECE or hasattr(item.module, "sdbox")
 
 
 def pytest_configure(config):
@@ -29,9 +33,9 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     """Long pieces first, so that no worker is left alone with one."""
     for item in items:
-        if item.module.__name__ in IN_ONE_PIECE:
+        if is_in_one_piece(item):
             item.add_marker(pytest.mark.xdist_group(item.module.__name__))
-    items.sort(key=lambda item: item.module.__name__ not in IN_ONE_PIECE)
+    items.sort(key=lambda item: not is_in_one_piece(item))
 
 
 @pytest.fixture
