@@ -219,6 +219,13 @@ fill(const struct sink *s, int fd, const struct secret *bytes, bool in_memory,
 	return 0;
 }
 
+/* Always the same, so that one is left over at most. */
+static char *
+temporary(const char *name)
+{
+	return xasprintf(".%.200s.tokenbroker", name);
+}
+
 /* A file without a name, or with that of `tmp` where the file system has no
  * such files. */
 static int
@@ -263,7 +270,7 @@ sink_write(const struct sink *s, const struct secret *bytes,
 
 	if (dir < 0)
 		return -1;
-	tmp = xasprintf(".%.200s.tokenbroker", name);
+	tmp = temporary(name);
 	fd = open_new(dir, tmp, &named);
 	if (fd < 0)
 		return tb_error_errno(err, TB_E_IO, errno,
@@ -286,10 +293,13 @@ sink_remove(const struct sink *s, struct tb_error *err)
 	const char *name;
 	bool in_memory;
 	_cleanup_close_ int dir = open_place(s, &name, &in_memory, err);
+	_cleanup_free_ char *tmp = NULL;
 	struct stat st;
 
 	if (dir < 0)
 		return -1;
+	tmp = temporary(name);
+	(void)unlinkat(dir, tmp, 0); /* of a write that was cut off */
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    !S_ISREG(st.st_mode) || st.st_uid != owner_of(s))
 		return 0;

@@ -126,7 +126,8 @@ has_all(const struct watch *w)
 	return true;
 }
 
-/* What has ended, or was refused for too long. */
+/* What has ended, or was refused for too long: of the tokens, and of what is
+ * there while they are others already. */
 static void
 judge_ends(struct watch *w, int64_t now)
 {
@@ -142,6 +143,8 @@ judge_ends(struct watch *w, int64_t now)
 			watch_remove(w, "expired");
 		}
 	}
+	if (w->delivered && now >= w->delivered_ends_ms)
+		watch_remove(w, "expired");
 }
 
 /* ---------------------------------------------------------------- the loop */
@@ -160,6 +163,8 @@ next_time(const struct watch *w, int64_t now)
 		if (t->refused_ms && !w->removed)
 			next = MIN2(next, t->refused_ms + w->conf->grace_ms);
 	}
+	if (w->delivered)
+		next = MIN2(next, w->delivered_ends_ms);
 	if (w->due != WATCH_NOTHING && has_all(w))
 		next = MIN2(next, w->due_ms);
 	return MAX2(next - now, 0);

@@ -226,7 +226,10 @@ failed(struct watch *w, const struct tb_error *err)
 static void
 is_delivered(struct watch *w)
 {
+	int64_t expires_at;
+
 	w->delivered = true;
+	w->delivered_ends_ms = earliest_end(w, &expires_at);
 	w->removed = false;
 	w->due = WATCH_TELL;
 	backoff_reset(&w->backoff);

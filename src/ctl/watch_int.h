@@ -46,6 +46,9 @@ struct watch {
 	int64_t due_ms;          /* not before */
 	struct backoff backoff;  /* of what is due */
 	bool delivered;          /* what we wrote is there */
+	/* until when that is good; the tokens may be others by now, which a
+	 * canary or a full disk keeps from being delivered */
+	int64_t delivered_ends_ms;
 	bool was_ready;
 	bool removed;            /* and was said so */
 	enum ctl_exit exit;

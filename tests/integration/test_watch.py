@@ -225,6 +225,30 @@ def test_removed_at_expiry(tb, shm):
         w.end()
 
 
+@pytest.mark.parametrize("how", ["canary", "full", "hangup"])
+def test_removed_at_its_own_expiry(tb, shm, how):
+    """What is there ends when its own value does, whatever became of the newer one that never got there."""
+    first = tb.rotate(expires="15s")
+    (shm / "in").write_text("{{token one}}")
+    canary = ["--canary", f"/bin/sh -c 'test ! -e {shm}/bad'"] if how == "canary" else []
+    with Watch(tb, "--template", shm / "in", "--write", shm / "t", *canary).await_ready() as w:
+        assert reads(shm / "t") == first
+        if how == "hangup":
+            tb.kill()
+            w.process.send_signal(signal.SIGHUP)  # the values are asked for again, and nobody is there
+            w.await_output("cannot reach tokenbrokerd")
+        else:
+            (shm / "bad").touch()
+            if how == "full":  # in the way of what is written before it gets its name
+                (shm / ".t.tokenbroker").mkdir()
+            tb.rotate(expires="1h")
+            w.await_output("trying again in")
+        assert reads(shm / "t") == first
+        util.wait_until(lambda: reads(shm / "t") is None, 40, "the end of the file")
+        w.await_output("expired: what was delivered is removed")
+        w.end()
+
+
 @pytest.mark.parametrize("hours", [1, -1])
 def test_clock_that_is_set_moves_nothing(tb, shm, hours):
     """Neither does the file go sooner when the wall clock is set forward, nor later when it is set back."""

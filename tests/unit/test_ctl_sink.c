@@ -108,6 +108,11 @@ what_a_crash_left_is_taken_away(void **state)
 	assert_int_equal(put(&s, "one", &err), 0);
 	assert_int_equal(access(left, F_OK), -1);
 	is_content(path, "one");
+	/* nor does it outlive the file */
+	close(open(left, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	assert_int_equal(sink_remove(&s, &err), 0);
+	assert_int_equal(access(left, F_OK), -1);
+	assert_int_equal(access(path, F_OK), -1);
 }
 
 static void
