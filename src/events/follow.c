@@ -63,16 +63,26 @@ tell_patiently(struct follow *f, const json_t *event)
 	return false;
 }
 
+/* False: it never was to be kept there, and we end. */
 static bool
 save(struct follow *f)
 {
 	struct tb_error err = TB_ERROR_INIT;
 
-	if (book_save(&f->book, &err) == 0)
+	if (book_save(&f->book, &err) == 0) {
+		if (f->unkept)
+			tell("the cursor is kept in %s again", f->book.path);
+		f->unkept = false;
+		f->kept = true;
 		return true;
-	/* going on would tell all of it again after the next start */
-	tell("%s", err.msg);
-	f->dead = true;
+	}
+	if (!f->unkept)
+		tell("%s%s", err.msg, f->kept ? "; going on without: a "
+		    "restart tells again what follows" : "");
+	f->unkept = true;
+	/* to end would tell the same event at each start, and no later one */
+	if (f->kept)
+		return true;
 	tell_stopped = 1;
 	return false;
 }
@@ -302,5 +312,5 @@ follow_run(struct follow *f)
 		if (e == TELL_OK && !tell_stopped && !remind(f))
 			break;
 	}
-	return e == TELL_OK && f->dead ? TELL_FAILED : e;
+	return e == TELL_OK && (f->dead || f->unkept) ? TELL_FAILED : e;
 }

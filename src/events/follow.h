@@ -25,6 +25,8 @@ struct follow {
 	bool once; /* ends when there is nothing new */
 	bool waiting; /* for the daemon: it was said */
 	bool dead;    /* something was given up */
+	bool kept;    /* the cursor was, in its file, at least once */
+	bool unkept;  /* the newest could not be */
 };
 
 enum tell_exit follow_run(struct follow *f);

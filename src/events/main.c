@@ -174,6 +174,7 @@ open_follow(struct follow *f, const struct opt_value *v, char *const *rest,
 	}
 	if (book_open(&f->book, v[E_CURSOR_FILE].text, err) < 0)
 		return -1;
+	f->kept = f->book.cursor != NULL;
 	if (f->book.cursor)
 		f->since = NULL; /* that was for the first time */
 	else if (v[E_AFTER].set || v[E_SINCE].set)

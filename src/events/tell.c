@@ -8,6 +8,7 @@
 
 #include "base/now.h"
 #include "base/strbuf.h"
+#include "base/util.h"
 #include "ctl/term.h"
 
 volatile sig_atomic_t tell_stopped;
@@ -39,20 +40,26 @@ on_signal(int sig)
 	tell_stopped = 1;
 }
 
+/* A terminal that is closed is an end like the others: a command that runs is
+ * of another process group, and would be left with nobody to end it. */
 void
 tell_catch_signals(void)
 {
-	struct sigaction sa = { .sa_handler = on_signal };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction sa = { .sa_handler = on_signal }, was;
 	sigset_t block;
+	size_t i;
 
 	sigemptyset(&block);
-	sigaddset(&block, SIGINT);
-	sigaddset(&block, SIGTERM);
+	for (i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaddset(&block, signals[i]);
 	sigprocmask(SIG_BLOCK, &block, &wait_mask);
-	sigdelset(&wait_mask, SIGINT);
-	sigdelset(&wait_mask, SIGTERM);
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
+	for (i = 0; i < ARRAY_SIZE(signals); i++) {
+		sigdelset(&wait_mask, signals[i]);
+		if (signals[i] != SIGHUP || sigaction(SIGHUP, NULL, &was) < 0 ||
+		    was.sa_handler != SIG_IGN) /* nohup */
+			sigaction(signals[i], &sa, NULL);
+	}
 }
 
 const sigset_t *

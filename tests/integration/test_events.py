@@ -96,6 +96,12 @@ class Client:
             return check(self.events())
         util.wait_until(look, timeout, what)
 
+    def await_signals(self):
+        """It has come so far that SIGTERM is an end of its own."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status")
+        util.wait_until(lambda: any(line.startswith("SigCgt:") and int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1
+                                    for line in status.read_text().splitlines()), 30, "its signal handlers")
+
     def end(self, sig=signal.SIGTERM):
         self.process.send_signal(sig)
         status = self.process.wait(20)
@@ -389,6 +395,53 @@ def test_command_that_hangs(alone, work):
     assert "cannot run" in done.stderr
 
 
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGHUP])
+def test_stop_ends_the_command(alone, work, sig):
+    script = work / "slow"
+    script.write_text(f"#!/bin/sh\nsleep 1000 &\necho $$ $! >{work}/tmp\nmv {work}/tmp {work}/pids\nwait\n")
+    script.chmod(0o755)
+    fail_login(alone)
+    with Client(alone, "--after", "0", "--types", "login_failed", "--exec", script) as client:
+        util.wait_until(lambda: (work / "pids").exists(), 30, "the command")
+        try:
+            assert client.end(sig) == 0
+            for pid in (work / "pids").read_text().split():
+                util.wait_until(lambda pid=pid: not pathlib.Path(f"/proc/{pid}").exists() or
+                                "Z" in pathlib.Path(f"/proc/{pid}/stat").read_text().split(")")[1][:3], 10, "its end")
+        finally:
+            for pid in (work / "pids").read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+
+
+def test_cursor_that_cannot_be_kept(alone, work):
+    """What comes later is told all the same; when it can be kept again, it is. Where it never was: an end, at once."""
+    (work / "d").mkdir()
+    cursor = work / "d" / "cursor"
+    args = ("--json", "--types", "login_failed", "--after", "0", "--cursor-file", cursor)
+    with Client(alone, *args) as client:
+        fail_login(alone)
+        client.wait(lambda es: len(es) == 1, "the first")
+        util.wait_until(cursor.exists, 20, "the cursor")
+        kept = cursor.read_text()
+        (work / "d").rename(work / "e")
+        fail_login(alone)
+        client.wait(lambda es: len(es) == 2, "the second")
+        fail_login(alone)
+        client.wait(lambda es: len(es) == 3, "the third")
+        (work / "e").rename(work / "d")
+        fail_login(alone)
+        client.wait(lambda es: len(es) == 4, "the fourth")
+        util.wait_until(lambda: cursor.read_text() != kept, 20, "the cursor")
+        assert client.end() == 0
+    said = alone.ctl_file.read_text()
+    assert said.count("cannot keep the cursor") + said.count("cannot open the directory") == 1
+    assert "is kept in" in said
+    assert once(alone, "--types", "login_failed", "--cursor-file", cursor) == []
+    done = alone.ctl("events", "--once", "--after", "0", "--cursor-file", work / "none" / "cursor", check=1)
+    assert "cannot open the directory" in done.stderr
+
+
 # ------------------------------------------------------------------- a webhook
 
 
@@ -533,5 +586,5 @@ def test_usage(alone, work):
     text = alone.ctl("events", "--once", "--after", "0", check=0).stdout.splitlines()
     assert len(text) == 2 and " login_failed " in text[1] and "tokenbrokerctl login ops" in text[1]
     with Client(alone) as client:
-        time.sleep(0.5)
+        client.await_signals()
         assert client.end(signal.SIGINT) == 0
