@@ -73,6 +73,14 @@ release_of(struct session_op *op)
 }
 
 /* name: see broker_name_for. */
+static void
+release_name(struct release *r, const char *name)
+{
+	if (r->name != r->token)
+		free(r->name);
+	r->name = streq(name, r->token) ? r->token : xstrdup(name);
+}
+
 static struct release *
 release_new(struct session *s, const struct release_ask *ask,
     const char *name)
@@ -81,7 +89,7 @@ release_new(struct session *s, const struct release_ask *ask,
 	struct release *r = xcalloc(1, sizeof(*r) + n + 1);
 
 	memcpy(r->token, ask->token, n);
-	r->name = streq(name, ask->token) ? r->token : xstrdup(name);
+	release_name(r, name);
 	r->known = ask->known;
 	r->form = ask->form;
 	r->delivery = ask->delivery;
@@ -482,10 +490,9 @@ release_on_value(void *arg, const struct broker_view *view,
 		session_end(&r->op);
 		release_deny(s, r->token, &v);
 		release_end(r);
-	} else if (r->known == view->generation) {
-		count_now(s, view, BROKER_NOT_MODIFIED);
-		session_not_modified(release_end(r), view->generation);
 	} else {
+		/* even under a number that the client knows: there was no value
+		 * when it asked, and after a restart numbers begin again */
 		authorise(s, r, NULL, &v, view);
 	}
 }
@@ -507,6 +514,28 @@ release_give_up(struct release *r, enum problem_code code, const char *detail)
 		session_refuse(s, code, detail);
 }
 
+/* A reload since may have taken the token away, or given each holder one of
+ * its own. */
+static void
+release_ask_again(struct release *r, int64_t left_ms)
+{
+	struct session *s = r->op.session;
+	struct broker *broker = session_serve(s)->broker;
+	struct acl_verdict v = session_verdict(s, r->token);
+	char own[BROKER_NAME_SIZE];
+
+	if (!v.allow) {
+		session_end(&r->op);
+		release_deny(s, r->token, &v);
+		release_end(r);
+		return;
+	}
+	release_name(r, broker_name_for(broker, r->token, session_who(s),
+	    own));
+	loop_timer_set(&r->timer, left_ms);
+	r->waiter = broker_wait(broker, r->name, 0, 0, release_on_value, r);
+}
+
 static void
 release_on_timer(void *arg)
 {
@@ -514,9 +543,7 @@ release_on_timer(void *arg)
 	int64_t left_ms = r->ends_ms - now_boot_ms();
 
 	if (!r->waiter && left_ms > 0) {
-		loop_timer_set(&r->timer, left_ms);
-		r->waiter = broker_wait(session_serve(r->op.session)->broker,
-		    r->name, 0, 0, release_on_value, r);
+		release_ask_again(r, left_ms);
 		return;
 	}
 	release_give_up(r, PROBLEM_TIMEOUT,

@@ -380,6 +380,25 @@ waits_for_a_cold_mint(void **state)
 	close(b_fd);
 }
 
+/* After a restart numbers may begin again: the client's value is over, and this
+ * is another one. */
+static void
+sends_what_was_made_under_a_known_number(void **state)
+{
+	struct world *w = *state;
+	int fd = world_connect(w, "api");
+	struct answer a;
+
+	world_rule(w, getuid(), "t2", false);
+	assert_int_equal(world_ask(w, fd, "GET tokens/t2",
+	    "If-None-Match: \"1\"\r\n", NULL).status, 0);
+	fake_broker_set(w->broker, "t2", VALUE_2, 1, now_real_s() + 7200);
+	a = world_read(w, fd);
+	assert_int_equal(a.status, 200);
+	assert_non_null(strstr(a.text, VALUE_2));
+	close(fd);
+}
+
 static void
 gives_up_on_a_cold_mint(void **state)
 {
@@ -557,6 +576,7 @@ main(void)
 		T(watches),
 		T(judges_a_watch_again),
 		T(waits_for_a_cold_mint),
+		T(sends_what_was_made_under_a_known_number),
 		T(gives_up_on_a_cold_mint),
 		T(tells_why_there_is_no_value),
 		T(bounds_min_valid),

@@ -373,6 +373,22 @@ waits_out_what_passes(void **state)
 	must_fail(w, fd);
 }
 
+/* A reload between two attempts: nobody is asked for what is not there. */
+static void
+hears_that_the_token_went_away(void **state)
+{
+	struct world *w = *state;
+	int fd = client(w, "unit/u.service/t2");
+
+	fake_broker_fail(w->broker, "t2", TB_E_TRANSIENT, "503", 16000);
+	assert_true(waits(fd));
+	fake_broker_remove(w->broker, "t2");
+	world_no_rules(w);
+	fake_evloop_advance(16200);
+	assert_int_equal(fake_broker_cold(w->broker), 1);
+	must_fail(w, fd);
+}
+
 static void
 asks_the_rules_again(void **state)
 {
@@ -496,6 +512,7 @@ main(void)
 		T(refusals_fail_the_unit),
 		T(waits_for_a_first_value),
 		T(waits_out_what_passes),
+		T(hears_that_the_token_went_away),
 		T(asks_the_rules_again),
 		T(record_comes_first),
 		T(stopping_fails_the_unit),
