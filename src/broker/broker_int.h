@@ -89,6 +89,7 @@ struct broker {
 	uint64_t serial;
 	struct quota mints;
 	struct loop_timer sweep; /* of holders' tokens that are over */
+	uint64_t swept_number;   /* the highest generation that those had */
 	uint64_t n_mints, n_mint_failures;
 	int64_t started_at;
 };

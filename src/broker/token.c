@@ -191,6 +191,18 @@ token_find(struct token *t, uint64_t number)
 	return NULL;
 }
 
+uint64_t
+token_counted(const struct token *t)
+{
+	return t->last_number;
+}
+
+void
+token_count_from(struct token *t, uint64_t number)
+{
+	t->last_number = MAX2(t->last_number, number);
+}
+
 bool
 token_has_generation(struct token *t, uint64_t number)
 {

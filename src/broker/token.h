@@ -103,6 +103,10 @@ typedef void token_revoked_fn(void *arg, unsigned revoked, unsigned local_only,
 void token_revoke(struct token *t, uint64_t generation, const char *why,
     token_revoked_fn *fn, void *arg);
 bool token_has_generation(struct token *t, uint64_t number);
+/* The number of the last generation that was begun, and that the next ones
+ * are to be above this one. */
+uint64_t token_counted(const struct token *t);
+void token_count_from(struct token *t, uint64_t number);
 
 /* For broker/reconcile. Adds all it knows; see broker_collect_known. */
 void token_collect_known(struct token *t, struct known *k, const char *backend,

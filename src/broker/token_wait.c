@@ -222,6 +222,9 @@ struct broker_waiter *
 token_wait(struct token *t, uint64_t newer_than, int64_t min_valid_s,
     broker_waiter_fn *fn, void *arg)
 {
+	/* a number that was given before the last start, of a value that is
+	 * over: every one is newer */
+	newer_than = MIN2(newer_than, t->last_number);
 	return token_add_waiter(t, newer_than, min_valid_s, newer_than == 0,
 	    fn, arg);
 }

@@ -227,6 +227,39 @@ test_unused_is_not_renewed_and_forgotten(void **state)
 	assert_non_null(broker_token(w->broker, "db"));
 }
 
+/* Whoever comes back says which generation it has, and must not hear that
+ * another value under the same number is no news. */
+static void
+test_who_comes_back_gets_another_number(void **state)
+{
+	struct world *w = *state;
+	struct broker_view view;
+
+	reload(w, OWN, "");
+	get_as(w, 1000, "id-1", "apiv1_one");
+	world_push_mint("id-2", "apiv1_two");
+	world_push_refresh("at2", "rt2"); /* every 12 hours */
+	fake_loop_advance(12 * HOUR_MS);
+	assert_null(broker_token(w->broker, "db@uid:1000"));
+	get_as(w, 1000, "id-3", "apiv1_three");
+	assert_true(broker_get(w->broker, name_of(w, 1000), 0, &view));
+	assert_int_equal(view.generation, 3);
+}
+
+/* The numbers of a former life. */
+static void
+test_a_watch_from_before_the_restart(void **state)
+{
+	struct world *w = *state;
+	struct heard h = { .answers = 0 };
+
+	world_push_mint("id-1", "apiv1_one");
+	world_watch(w, "db", 17, &h);
+	fake_loop_run_pending();
+	assert_int_equal(h.answers, 1);
+	assert_int_equal(h.generation, 1);
+}
+
 static void
 test_so_many_holders_and_no_more(void **state)
 {
@@ -373,6 +406,37 @@ test_outage_is_no_loss(void **state)
 	assert_int_equal(fake_state_audits(AUDIT_WITHHELD), 0);
 }
 
+/* Nor does who mistypes a client_id take everybody's value away. */
+static void
+test_changed_login_is_no_loss(void **state)
+{
+	struct world *w = *state;
+	struct tb_error err = TB_ERROR_INIT;
+	struct heard h = { .answers = 0 };
+	char *text, *at;
+	struct conf *next;
+
+	reload(w, RECIPE "on_grant_loss = revoke\n", "");
+	world_push_mint("id-1", "apiv1_one");
+	world_ask(w, "db", &h);
+	fake_loop_run_pending();
+	assert_int_equal(h.answers, 1);
+	text = with(RECIPE "on_grant_loss = revoke\n", "");
+	at = strstr(text, "client_id = cli");
+	assert_non_null(at);
+	memcpy(at, "client_id = clj", strlen("client_id = clj"));
+	next = world_load(text);
+	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
+	conf_unref(w->conf);
+	w->conf = next;
+	free(text);
+	fake_loop_run_pending();
+	assert_int_equal(fake_state_audits(AUDIT_HUMAN_NEEDED), 1);
+	assert_int_equal(fake_state_audits(AUDIT_WITHHELD), 0);
+	assert_null(strstr(fake_state_record("generation", "db.1"),
+	    "revoking"));
+}
+
 int
 main(void)
 {
@@ -386,6 +450,8 @@ main(void)
 		TEST(test_interrupted_mint_is_looked_for),
 		TEST(test_reload_takes_and_gives_back),
 		TEST(test_unused_is_not_renewed_and_forgotten),
+		TEST(test_who_comes_back_gets_another_number),
+		TEST(test_a_watch_from_before_the_restart),
 		TEST(test_so_many_holders_and_no_more),
 		TEST(test_quota_of_one_recipe),
 		TEST(test_quota_leaves_others_alone),
@@ -393,6 +459,7 @@ main(void)
 		TEST(test_lost_grant_serves),
 		TEST(test_lost_grant_revokes),
 		TEST(test_outage_is_no_loss),
+		TEST(test_changed_login_is_no_loss),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
