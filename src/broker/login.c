@@ -145,7 +145,11 @@ login_is_usable(const struct login *l)
 bool
 login_is_lost(const struct login *l)
 {
-	return l->state != LOGIN_REVOKING && l->grant.human_needed;
+	/* What the provider has refused is forgotten. A changed configuration,
+	 * or answers that never came, need a human as well and say nothing of
+	 * the grant. */
+	return l->state != LOGIN_REVOKING && l->grant.human_needed &&
+	    !grant_has_tokens(&l->grant);
 }
 
 const char *
