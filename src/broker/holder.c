@@ -23,10 +23,22 @@ is_unit_name(const char *unit)
 	return n > 0 && n < HOLDER_NAME_SIZE - sizeof(UNIT);
 }
 
+/* Numbered from one on at each boot, so that the same name is another user's
+ * tomorrow; and one user has as many as there are terminals. */
+static bool
+is_login_session(const char *unit)
+{
+	size_t n = strlen(unit);
+
+	return strncmp(unit, "session-", 8) == 0 && n > 8 + 6 &&
+	    streq(unit + n - 6, ".scope");
+}
+
 static bool
 has_unit(const struct principal *p)
 {
 	return !p->container && p->unit && is_unit_name(p->unit) &&
+	    !is_login_session(p->unit) &&
 	    (p->strength == PRINCIPAL_STRONG || p->uid == 0);
 }
 

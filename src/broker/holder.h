@@ -7,7 +7,8 @@
  *
  * The name is one that nobody can take on: a unit counts when it was read
  * within the bracket (promise P6) or when root says so, who may start any
- * unit. Of others whose unit is weak the uid is the name.
+ * unit. Of others whose unit is weak the uid is the name, and of who sits in a
+ * login session.
  */
 #include <stdbool.h>
 

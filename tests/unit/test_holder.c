@@ -34,6 +34,14 @@ test_names(void **state)
 		{ { .uid = 0, .unit = (char *)"a.service",
 		    .strength = PRINCIPAL_WEAK }, "unit:a.service",
 		    "a.service" },
+		/* session 3 of the next boot is somebody else's */
+		{ { .uid = 1000, .unit = (char *)"session-3.scope",
+		    .strength = PRINCIPAL_STRONG }, "uid:1000", NULL },
+		{ { .uid = 0, .unit = (char *)"session-c1.scope",
+		    .strength = PRINCIPAL_STRONG }, "uid:0", NULL },
+		{ { .uid = 1000, .unit = (char *)"session-3.service",
+		    .strength = PRINCIPAL_STRONG }, "unit:session-3.service",
+		    "session-3.service" },
 		/* no unit of systemd's is called so */
 		{ { .uid = 7, .unit = (char *)"a b.service",
 		    .strength = PRINCIPAL_STRONG }, "uid:7", NULL },
