@@ -474,19 +474,23 @@ holdings_event(const struct holdings *h, size_t i)
 }
 
 long
-holdings_approval(const struct holdings *h, const struct held *g)
+holdings_approval(const struct holdings *h, struct held *g)
 {
 	const struct login_event *e;
-	long found = -1;
 	size_t i;
 
+	/* every page asks for each value at each approval */
+	if (h->n_events && g->approval_of == h->n_events)
+		return g->approval;
+	g->approval = -1;
+	g->approval_of = h->n_events;
 	for (i = 0; i < h->n_events; i++) {
 		e = &h->event[i];
 		if (strcmp(e->event, "login_granted") == 0 && g->minted &&
 		    streq(e->login, g->login) && e->time <= g->minted)
-			found = (long)i;
+			g->approval = (long)i;
 	}
-	return found;
+	return g->approval;
 }
 
 int64_t

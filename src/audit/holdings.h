@@ -48,6 +48,9 @@ struct held {
 	struct holder **holder; /* by first release */
 	size_t n_holders;
 	void *holders; /* tree of them */
+	/* what holdings_approval found, among how many events; 0: none yet */
+	long approval;
+	size_t approval_of;
 };
 
 struct login_event {
@@ -69,7 +72,7 @@ const struct login_event *holdings_event(const struct holdings *h, size_t i);
 
 /* The approval that paid for g, as the number of its event: the last one before
  * it was minted. -1: it is not in the log. */
-long holdings_approval(const struct holdings *h, const struct held *g);
+long holdings_approval(const struct holdings *h, struct held *g);
 
 /* When its value was of no use any more, or will be: INT64_MAX where nobody
  * said so. */

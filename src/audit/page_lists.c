@@ -14,7 +14,7 @@ static void
 add_led_to(const struct page *p, const char *login, long approval,
     struct strbuf *out)
 {
-	const struct held *g;
+	struct held *g;
 	const char *comma = "";
 	size_t i, k, n = 0;
 	enum held_state state;
@@ -63,7 +63,7 @@ add_before(const struct page *p, struct strbuf *out)
 {
 	_cleanup_free_ const char **told = xcalloc(
 	    holdings_count(p->holdings) + 1, sizeof(*told));
-	const struct held *g;
+	struct held *g;
 	size_t i, k, n = 0;
 
 	for (i = 0; i < holdings_count(p->holdings); i++) {

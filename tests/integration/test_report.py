@@ -67,6 +67,23 @@ def page_of(tmp_path, *args, check=0):
     return page
 
 
+def test_many_approvals(tmp_path):
+    """Years of them: each value is looked for among the approvals once, not once for each of them (that takes hours)."""
+    log, n = Log(), 3000
+    for i in range(1, n + 1):
+        minute = f"2026-11-{i // 1440 + 1:02}T{i // 60 % 24:02}:{i % 60:02}"
+        log.add(event="login_granted", login="ops", human="alice", time=f"{minute}:00.000Z")
+        for k in range(4):
+            log.add(**MINTED, token="db", generation=4 * i + k, token_id=f"id-{i}-{k}", fingerprint=f"f{i}-{k}",
+                    time=f"{minute}:01.000Z")
+    log.checkpoint(len(log.lines))
+    log.write(tmp_path)
+    page = page_of(tmp_path).read_text()
+    logins = page[page.index('id="logins"'):]
+    rows = logins[:logins.index("</section>")].split("<tr>")[2:]
+    assert len(rows) == n and all(row.count('<span class="gen') == 4 for row in rows)
+
+
 def test_what_it_says(made, tmp_path, browser):
     page = page_of(tmp_path)
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
