@@ -52,14 +52,58 @@ help_options(const struct opt_spec *opts, size_t n)
 	}
 }
 
+/* Where a line that has room for n is cut: at a blank, and not between
+ * brackets. 0: nowhere. */
+static size_t
+find_cut(const char *line, size_t n)
+{
+	size_t i, cut = 0;
+	int depth = 0;
+
+	for (i = 0; i <= n; i++) {
+		depth += (line[i] == '[') - (line[i] == ']');
+		if (line[i] == ' ' && depth == 0)
+			cut = i;
+	}
+	return cut > strspn(line, " ") ? cut : 0;
+}
+
+/* The lines of text; `used` columns of the first are taken, and what does not
+ * fit is continued behind `indent` blanks. */
+static void
+print_lines(const char *text, size_t used, int indent)
+{
+	size_t len, cut;
+
+	for (;; text++, used = 0) {
+		for (;; text += cut + 1, used = (size_t)indent) {
+			len = strcspn(text, "\n");
+			cut = used + len > COLUMNS && used < COLUMNS ?
+			    find_cut(text, COLUMNS - used) : 0;
+			if (!cut)
+				break;
+			printf("%.*s\n%*s", (int)cut, text, indent, "");
+		}
+		printf("%.*s\n", (int)len, text);
+		text += len;
+		if (!*text)
+			break;
+	}
+}
+
 void
 help_command(const char *program, const char *name, const char *synopsis,
     const char *summary, const char *text)
 {
-	printf("usage: %s %s%s%s\n\n%s.\n", program, name,
-	    *synopsis ? " " : "", synopsis, summary);
-	if (text)
-		printf("\n%s\n", text);
+	int n = printf("usage: %s %s%s", program, name,
+	    *synopsis ? " " : "");
+
+	print_lines(synopsis, n > 0 ? (size_t)n : 0, 11);
+	printf("\n%s.\n", summary);
+	if (text) {
+		printf("\n");
+		print_lines(text, 0, 0);
+	}
 	printf("\n");
 }
 

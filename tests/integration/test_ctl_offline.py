@@ -189,9 +189,12 @@ def plain(text):
 def test_help_lists_every_command(ctl):
     done = ctl("--help")
     assert done.returncode == 0
-    for name in ("login logout status tokens health list get run rotate revoke import explain reload init-key").split():
+    for name in ("login logout status tokens health list get run rotate revoke import explain reload init-key "
+                 "watch doctor reconcile").split():
         assert re.search(rf"^  {name} ", done.stdout, re.M)
-        assert ctl(name, "--help").stdout.startswith(f"usage: tokenbrokerctl {name}")
+        text = ctl(name, "--help").stdout
+        assert text.startswith(f"usage: tokenbrokerctl {name}")
+        assert [line for line in text.splitlines() if len(line) > 80] == []
 
 
 @pytest.mark.parametrize("args, text", [
