@@ -38,9 +38,10 @@ path_fits(const char *pattern, const char *s, const char *end,
 			return false;
 	if (!*pattern)
 		return s == end;
-	is_name = strncmp(pattern, "{name}", 6) == 0;
-	if (strncmp(pattern, "{mount}", 7) == 0 &&
-	    !may_be_mount(s, (size_t)(end - s)))
+	/* {name}, {mount}, {path}: by their first letter, since each request
+	 * comes by here. */
+	is_name = pattern[1] == 'n';
+	if (pattern[1] == 'm' && !may_be_mount(s, (size_t)(end - s)))
 		return false;
 	rest = strchr(pattern, '}') + 1;
 	for (stop = s; stop < end; stop++) {
