@@ -11,7 +11,7 @@
 #include "state/acl.h"
 
 #define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
-#define NAME_MAX_BYTES 128
+#define NAME_MAX_BYTES 180 /* of RECIPE@HOLDER, see broker/broker_own */
 
 static const char *const event_names[AUDIT_EVENTS] = {
 	[AUDIT_AUTHORISED] = "authorised",
@@ -179,11 +179,13 @@ add_time(struct strbuf *b, struct audit_line_time *t, int64_t epoch_s)
 	add(b, t->text, t->len);
 }
 
+/* The last for RECIPE@unit:a\x2db.service. */
 static bool
 is_name_char(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-	    (c >= '-' && c <= ':' && c != '/') || c == '_' || c == '@';
+	    (c >= '-' && c <= ':' && c != '/') || c == '_' || c == '@' ||
+	    c == '\\';
 }
 
 /* A token's name is the one thing here that an asker writes. What cannot be

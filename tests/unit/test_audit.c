@@ -146,9 +146,15 @@ test_line_does_not_repeat_strangers(void **state)
 		{ "telegraf-write", true }, { "a.b_C@1:x", true },
 		{ "", false }, { "a b", false }, { "a\"},{\"", false },
 		{ "a\nb", false }, { "\xc3\xbc", false }, { "../x", false },
-		{ "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-		  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-		  "xxxxxxxxxxxxx", false },
+		/* the longest that a holder's token is called by */
+		{ "db@unit:uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu"
+		  "uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu"
+		  "uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu"
+		  "uuuuuuuuuuuu", true },
+		{ "db@unit:uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu"
+		  "uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu"
+		  "uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu"
+		  "uuuuuuuuuuuuu", false },
 	};
 	size_t i;
 
@@ -161,6 +167,18 @@ test_line_does_not_repeat_strangers(void **state)
 
 		assert_line(&rec, expected);
 	}
+}
+
+/* Units are called so whose names have a dash in them; each of their tokens is
+ * on record by its own name. */
+static void
+test_line_names_a_holders_token(void **state)
+{
+	struct audit_rec rec = { .event = AUDIT_MINTED,
+		.token = "db@unit:a\\x2db.service" };
+
+	assert_line(&rec, HEAD ",\"event\":\"minted\","
+	    "\"token\":\"db@unit:a\\\\x2db.service\"}");
 }
 
 /* The short cut for plain text finds what is not, wherever it stands. */
@@ -684,6 +702,7 @@ main(void)
 		cmocka_unit_test(test_line_with_everything),
 		cmocka_unit_test(test_line_with_little),
 		cmocka_unit_test(test_line_does_not_repeat_strangers),
+		cmocka_unit_test(test_line_names_a_holders_token),
 		cmocka_unit_test(test_line_escapes),
 		cmocka_unit_test(test_every_event_has_a_name),
 		cmocka_unit_test(test_common_text_is_kept),
