@@ -273,6 +273,10 @@ broker_claim(struct broker *b, struct broker_unclaimed *u, bool intents)
 		installation_restore(&b->installation, &u->plain);
 		return true;
 	}
+	if (streq(u->kind, BROKER_NUMBER_KIND) && !intents) {
+		broker_number_restore(b, &u->plain);
+		return true;
+	}
 	if (streq(u->kind, "reconcile") && !intents)
 		return broker_claim_reconcile(b, u->name, &u->plain);
 	if (streq(u->kind, "holders") && !intents) {
@@ -464,8 +468,11 @@ broker_apply(struct broker *b, const struct conf *conf, struct idp **idps)
 	for (size_t i = 0; i < b->n_logins; i++)
 		login_activate(b->logins[i]);
 	for (size_t i = 0; i < b->n_tokens; i++) {
-		if (!token_is_active(b->tokens[i]))
-			token_activate(b->tokens[i]);
+		if (token_is_active(b->tokens[i]))
+			continue;
+		if (!token_counted(b->tokens[i]))
+			token_count_from(b->tokens[i], b->highest_gone);
+		token_activate(b->tokens[i]);
 	}
 	for (size_t i = 0; i < b->n_tokens; i++)
 		token_look_at_grant(b->tokens[i]);

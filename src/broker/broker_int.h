@@ -89,7 +89,7 @@ struct broker {
 	uint64_t serial;
 	struct quota mints;
 	struct loop_timer sweep; /* of holders' tokens that are over */
-	uint64_t swept_number;   /* the highest generation that those had */
+	uint64_t highest_gone;   /* broker_number.c */
 	uint64_t n_mints, n_mint_failures;
 	int64_t started_at;
 };
@@ -115,6 +115,12 @@ struct broker_job *broker_own_revoke(struct broker_job *j,
     struct token *recipe, uint64_t generation);
 struct broker_job *broker_own_rotate(struct broker_job *j,
     struct token *recipe);
+
+/* broker_number.c */
+#define BROKER_NUMBER_KIND "numbers"
+/* A generation of that number is about to be forgotten. */
+void broker_number_gone(struct broker *b, uint64_t number);
+void broker_number_restore(struct broker *b, struct secret *plain);
 
 /* broker_job.c */
 void broker_jobs_free(struct broker *b);

@@ -115,7 +115,7 @@ make(struct broker *b, const char *name)
 	struct token *t = token_new(&b->tenv, b->conf,
 	    broker_token_conf(b, name));
 
-	token_count_from(t, b->swept_number);
+	token_count_from(t, b->highest_gone);
 	insert(b, t);
 	return t;
 }
@@ -195,7 +195,7 @@ broker_on_sweep(void *arg)
 		    token_name(t));
 		/* whoever knows one of its generations must not take another
 		 * value for it, when the holder comes back */
-		b->swept_number = MAX2(b->swept_number, token_counted(t));
+		broker_number_gone(b, token_counted(t));
 		token_stop(t);
 		token_free(t);
 	}

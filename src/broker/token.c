@@ -319,6 +319,7 @@ token_drop_generation(struct token *t, struct generation *g)
 	char *record _cleanup_free_ = generation_record(t, g);
 
 	broker_retire(t->env.broker, g->backend, g->nonce, g->id);
+	broker_number_gone(t->env.broker, g->number);
 	store_delete(t->env.store, "generation", record, NULL, NULL);
 	TAILQ_REMOVE(&t->gens, g, link);
 	if (t->current == g)

@@ -246,6 +246,32 @@ test_who_comes_back_gets_another_number(void **state)
 	assert_int_equal(view.generation, 3);
 }
 
+/* Of any token: what was revoked is gone from the disk, not from the minds of
+ * those who know its number. */
+static void
+test_a_number_is_given_once(void **state)
+{
+	struct world *w = *state;
+	struct heard h = { .answers = 0 };
+
+	world_push_mint("id-1", "apiv1_one");
+	world_ask(w, "db", &h);
+	fake_loop_run_pending();
+	assert_int_equal(h.generation, 1);
+	fake_http_push_json_for("/tokens/id-1", 204, "");
+	broker_revoke(w->broker, "db", 0, NULL, NULL);
+	fake_loop_run_pending();
+	assert_null(fake_state_record("generation", "db.1"));
+	world_restart(w);
+	world_push_mint("id-2", "apiv1_two");
+	world_ask(w, "db", &h);
+	fake_loop_run_pending();
+	assert_int_equal(h.answers, 2);
+	assert_int_equal(h.generation, 2);
+	world_crash(w);
+	assert_non_null(fake_state_record("numbers", "highest"));
+}
+
 /* The numbers of a former life. */
 static void
 test_a_watch_from_before_the_restart(void **state)
@@ -451,6 +477,7 @@ main(void)
 		TEST(test_reload_takes_and_gives_back),
 		TEST(test_unused_is_not_renewed_and_forgotten),
 		TEST(test_who_comes_back_gets_another_number),
+		TEST(test_a_number_is_given_once),
 		TEST(test_a_watch_from_before_the_restart),
 		TEST(test_so_many_holders_and_no_more),
 		TEST(test_quota_of_one_recipe),
