@@ -242,8 +242,11 @@ def test_expiry_is_emulated(sandbox):
         # the service is down when the time comes, and for a while
         sandbox.fault("status", "500", times=2, path=f"/api/v2/authorizations/{token_id}")
         end_of(sandbox, value, token_id)
-        reasons = [r["reason"] for r in tb.audit() if r.get("token_id") == token_id and r["event"] in ("withheld", "revoked")]
-        assert reasons == ["its lifetime is over", "revoked upstream"], reasons
+
+        def reasons():
+            return [r["reason"] for r in tb.audit()
+                    if r.get("token_id") == token_id and r["event"] in ("withheld", "revoked")]
+        util.wait_until(lambda: reasons() == ["its lifetime is over", "revoked upstream"], 20, "the records of its end")
 
 
 def test_expiry_while_down(sandbox):

@@ -71,7 +71,7 @@ class Case:
     # How often the request in trouble may be made in OUTAGE seconds; the shortest delays are 0.5, 1, 2, 4, 8 s.
     attempts: tuple = (3, 5)
     # No two of them are closer together than this.
-    apart: float = 0.45
+    apart: float = 0.2  # of 0.5 s at least, as seen from the far end of a loaded machine
     first_gap: float = 0.0
     # The provider took the refresh token and nobody heard its answer: a human may be needed afterwards.
     may_need_human: bool = False
