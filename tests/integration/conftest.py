@@ -3,6 +3,7 @@
 
 import os
 import secrets
+import signal
 
 import pytest
 
@@ -26,6 +27,8 @@ def is_in_one_piece(item):
 
 
 def pytest_configure(config):
+    # under nohup it is ignored, and so it would be in all that is started here, which is tested for what it does at one
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.addinivalue_line("markers", "xdist_group(name): what one worker runs (pytest-xdist)")
 
 

@@ -68,9 +68,10 @@ lifetime = {lifetime}
 """
 
 # A point may fail to come up, because lines of the audit log share a write or do not as the threads happen to run. It
-# is tried this often; so many of a path's runs may find nothing even so.
+# is tried this often; one in so many of a path's runs may find nothing even so. (A point that is not there is not
+# there five times: before, after and with three power cuts.)
 TRIES = 4
-NOT_REACHED_MAX = 4
+ONE_NOT_REACHED_IN = 20
 # How long the daemon has something left to do after its client was answered: the sync of an idle log, the next list of
 # all records.
 TAIL_S = 1.4
@@ -408,7 +409,7 @@ class Path:
             f"and {killed.count('after')} after one, {sum(s in crash.POWER_CUTS for s in killed)} with a power cut; "
             f"{len(missed)} not reached ({self.retries} tried again), {len(failed)} failed")
         assert not failed, f"{len(failed)} of {len(runs)}; the first:\n{failed[0]}"
-        assert len(missed) <= NOT_REACHED_MAX, missed
+        assert len(missed) * ONE_NOT_REACHED_IN <= len(runs), missed
         assert runs, "no point fits --crash-only"
 
 
