@@ -206,6 +206,26 @@ check_per(const struct conf_item *item, struct tb_error *err)
 	return 0;
 }
 
+/* What ends with a run has to be made for it, and its service has to hear of
+ * the end. */
+static int
+check_leases(const struct conf_item *item, struct tb_error *err)
+{
+	const struct token_conf *t = item->object;
+	unsigned caps = t->backend->ops->caps(t->backend, &t->recipe);
+
+	if (t->leases == 0)
+		return 0;
+	if (caps & (BACKEND_NO_MINT | BACKEND_VALUE_IS_BEARER))
+		return conf_error(item, "leases", err, "leases: [backend %s] "
+		    "does not make a new value for each who asks",
+		    t->backend->name);
+	if (!(caps & BACKEND_CAN_REVOKE))
+		return conf_error(item, "leases", err, "leases: [backend %s] "
+		    "cannot revoke what it made", t->backend->name);
+	return 0;
+}
+
 static int
 check_recipe(const struct conf_build *b, const struct conf_item *item,
     struct tb_error *err)
@@ -215,6 +235,7 @@ check_recipe(const struct conf_build *b, const struct conf_item *item,
 
 	if (check_lifetime(b->conf, item, err) < 0 ||
 	    check_change(item, err) < 0 || check_per(item, err) < 0 ||
+	    check_leases(item, err) < 0 ||
 	    check_exchange_keys(item, err) < 0)
 		return -1;
 	if (t->revoke_superseded && !(t->backend->ops->caps(t->backend,

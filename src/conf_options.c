@@ -399,6 +399,8 @@ const struct conf_option conf_options[] = {
 	    "one value for all, or one for each holder"),
 	TOKEN("max_holders", CONF_T_COUNT, max_holders, "100", 0, NULL, 1,
 	    10000, "how many holders may have one of their own"),
+	TOKEN("leases", CONF_T_COUNT, leases, "0", 0, NULL, 0, 1000,
+	    "how many runs may have one of their own at a time"),
 	TOKEN("mints_per_hour", CONF_T_COUNT, mints_per_hour, "0", 0, NULL, 0,
 	    100000, "quota of this token; 0: only that of [broker]"),
 	TOKEN("allow_full_access", CONF_T_BOOL, recipe.allow_full_access, "no",

@@ -49,6 +49,13 @@ void broker_free(struct broker *b);
 int broker_reconfigure(struct broker *b, const struct conf *conf,
     struct tb_error *err);
 
+/* Of what takes a while. done(err NULL = success) once from the top of the
+ * loop. */
+typedef void broker_done_fn(void *arg, json_t *detail,
+    const struct tb_error *err);
+struct broker_job;
+void broker_job_forget(struct broker_job **job);
+
 /* ------------------------------------------------------------- releases */
 
 /* A token's newest ready generation, borrowed for the call. */
@@ -122,6 +129,18 @@ struct broker_waiter *broker_wait(struct broker *b, const char *name,
     uint64_t newer_than, int64_t min_valid_s, broker_waiter_fn *fn, void *arg);
 void broker_wait_cancel(struct broker_waiter **w); /* *w may be NULL */
 
+/* A lease: a value of its own for as long as somebody says so. *number 0: a new
+ * one, whose number is set; else the one of that number and principal that has
+ * lost its connection by a restart of the daemon. name is what it is called
+ * above; it is there until broker_lease_end. TB_E_BADREQ: the token has none,
+ * or there is no such one to come back to; TB_E_LIMIT: all are taken. */
+int broker_lease_take(struct broker *b, const char *token,
+    const struct principal *who, unsigned *number,
+    char name[BROKER_NAME_SIZE], struct tb_error *err);
+/* Revokes it. done NULL: nobody waits. */
+struct broker_job *broker_lease_end(struct broker *b, const char *name,
+    broker_done_fn *done, void *arg);
+
 /* A holder says the service refused this value. `sha256` is the SHA-256 of
  * the value (32 bytes). False: unknown generation or not that value. Starts at
  * most one probe per generation and minute; re-mints only on our own 401. who
@@ -167,12 +186,6 @@ struct broker_login_watch *broker_login_start(struct broker *b,
     struct tb_error *err);
 void broker_login_confirm(struct broker_login_watch *w, bool yes);
 void broker_login_cancel(struct broker_login_watch **w);
-
-/* done(err NULL = success) once from the top of the loop. */
-typedef void broker_done_fn(void *arg, json_t *detail,
-    const struct tb_error *err);
-struct broker_job;
-void broker_job_forget(struct broker_job **job);
 
 /* Revokes minted tokens first, the grant last; keep_tokens opts out. */
 struct broker_job *broker_logout(struct broker *b, const char *login,

@@ -28,16 +28,6 @@ static void logout_next_pass(struct broker_job *j);
 
 /* -------------------------------------------------------------- revoke */
 
-static void
-revoke_on_done(void *arg, unsigned revoked, unsigned local_only,
-    unsigned failed, const struct tb_error *last)
-{
-	struct broker_job *j = arg;
-
-	broker_job_add_counts(j, revoked, local_only, failed, last);
-	broker_job_end(j, broker_job_counts(j), NULL);
-}
-
 static struct broker_job *
 job_unknown_token(struct broker_job *j, const char *name)
 {
@@ -55,15 +45,16 @@ broker_revoke(struct broker *b, const char *token, uint64_t generation,
 
 	if (!t)
 		return job_unknown_token(j, token);
-	if (token_is_for_holders(t))
+	if (token_is_for_holders(t) || (!generation && !token_is_holders(t)))
 		return broker_own_revoke(j, t, generation);
 	if (generation && !token_has_generation(t, generation))
 		return broker_job_refuse(j, "there is no such generation of the token",
 		    token);
 	if (broker_job_is_held(j))
 		return j;
-	token_revoke(t, generation, "revoked by an operator", revoke_on_done,
-	    j);
+	j->open = 1;
+	token_revoke(t, generation, "revoked by an operator",
+	    broker_job_on_revoked, j);
 	return j;
 }
 
@@ -202,6 +193,9 @@ broker_rotate(struct broker *b, const char *token, broker_done_fn *done,
 
 	if (!t)
 		return job_unknown_token(j, token);
+	if (token_is_lease(t))
+		return broker_job_refuse(j, "a leased value is not replaced, "
+		    "its run has only this one", token);
 	if (broker_job_is_held(j))
 		return j;
 	if (token_is_for_holders(t))

@@ -100,6 +100,11 @@ struct token *broker_token_or_recipe(struct broker *b, const char *name);
 /* The holder's token, made when it is missing; the recipe, who says why not,
  * when there may be no more. */
 struct token *broker_token_for(struct broker *b, const char *name);
+/* Of RECIPE@HOLDER: with what a record's file name has around it, and some of
+ * it as %XX, that fits NAME_MAX. */
+#define BROKER_OWN_NAME_MAX 180
+/* name: that of a holder, or a lease, that is not there yet. */
+struct token *broker_make_own(struct broker *b, const char *name);
 /* Of a record found at start. NULL: its recipe has no holders. */
 struct token *broker_token_of_holder(struct broker *b, const char *name);
 /* At a reload, into b->tokens, which are b->conf's by then: holders' tokens
@@ -109,6 +114,9 @@ void broker_keep_holders(struct broker *b, struct token **list, size_t n);
 const struct token_conf *broker_token_conf(struct broker *b,
     const char *name);
 void broker_begin_sweep(struct broker *b);
+
+/* broker_lease.c: revokes those whose runs have not come back. */
+void broker_end_leases(struct broker *b);
 
 /* broker_own_jobs.c: for the token of each holder */
 struct broker_job *broker_own_revoke(struct broker_job *j,

@@ -124,3 +124,14 @@ broker_job_add_counts(struct broker_job *j, unsigned revoked, unsigned local_onl
 	if (last)
 		j->last = *last;
 }
+
+void
+broker_job_on_revoked(void *arg, unsigned revoked, unsigned local_only,
+    unsigned failed, const struct tb_error *last)
+{
+	struct broker_job *j = arg;
+
+	broker_job_add_counts(j, revoked, local_only, failed, last);
+	if (--j->open == 0)
+		broker_job_end(j, broker_job_counts(j), NULL);
+}

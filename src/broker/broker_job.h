@@ -56,4 +56,7 @@ bool broker_job_is_held(struct broker_job *j);
 /* What revocations came to, and that as the answer. */
 void broker_job_add_counts(struct broker_job *j, unsigned revoked,
     unsigned local_only, unsigned failed, const struct tb_error *last);
+/* token_revoked_fn, one of j->open; the last ends the job. */
+void broker_job_on_revoked(void *arg, unsigned revoked, unsigned local_only,
+    unsigned failed, const struct tb_error *last);
 json_t *broker_job_counts(const struct broker_job *j);

@@ -14,9 +14,6 @@
 #include "conf.h"
 
 #define SWEEP_MS (60 * INT64_C(1000))
-/* Of RECIPE@HOLDER: with what a record's file name has around it, and some of
- * it as %XX, that fits NAME_MAX. */
-#define OWN_NAME_MAX 180
 
 /* The length of the recipe's part. */
 static size_t
@@ -75,10 +72,13 @@ recipe_conf(struct broker *b, const char *name)
 
 /* ------------------------------------------------------------ one more */
 
+/* tc is the recipe's. A lease is known as long as that is there, since it has
+ * an end that is to be told, whatever the recipe says by now. */
 static bool
-has_holders(const struct token *recipe)
+may_have(const struct token_conf *tc, const char *name)
 {
-	return recipe && token_get_conf(recipe)->per_holder;
+	return tc && (tc->per_holder || strncmp(name + recipe_len(name),
+	    TOKEN_LEASE, strlen(TOKEN_LEASE)) == 0);
 }
 
 static unsigned
@@ -90,7 +90,8 @@ count_of(struct broker *b, const char *recipe)
 	for (size_t i = 0; i < b->n_tokens; i++) {
 		const char *name = token_name(b->tokens[i]);
 
-		count += strncmp(name, recipe, n) == 0 && name[n] == TOKEN_OF;
+		count += strncmp(name, recipe, n) == 0 && name[n] == TOKEN_OF &&
+		    !token_is_lease(b->tokens[i]);
 	}
 	return count;
 }
@@ -109,8 +110,8 @@ insert(struct broker *b, struct token *t)
 	b->tokens[i] = t;
 }
 
-static struct token *
-make(struct broker *b, const char *name)
+struct token *
+broker_make_own(struct broker *b, const char *name)
 {
 	struct token *t = token_new(&b->tenv, b->conf,
 	    broker_token_conf(b, name));
@@ -123,13 +124,12 @@ make(struct broker *b, const char *name)
 struct token *
 broker_token_of_holder(struct broker *b, const char *name)
 {
-	struct token *t = broker_token(b, name), *recipe;
+	struct token *t = broker_token(b, name);
 
 	if (t)
 		return t;
-	recipe = recipe_of(b, name);
-	return name[recipe_len(name)] && has_holders(recipe) ?
-	    make(b, name) : NULL;
+	return name[recipe_len(name)] && may_have(recipe_conf(b, name), name) ?
+	    broker_make_own(b, name) : NULL;
 }
 
 struct token *
@@ -140,10 +140,10 @@ broker_token_for(struct broker *b, const char *name)
 	if (t)
 		return t;
 	recipe = recipe_of(b, name);
-	if (strlen(name) > OWN_NAME_MAX || count_of(b, token_name(recipe)) >=
+	if (strlen(name) > BROKER_OWN_NAME_MAX || count_of(b, token_name(recipe)) >=
 	    token_get_conf(recipe)->max_holders)
 		return recipe;
-	t = make(b, name);
+	t = broker_make_own(b, name);
 	log_info("broker", "%s: a token of its own, for a holder that had none",
 	    name);
 	token_activate(t);
@@ -155,14 +155,11 @@ broker_token_for(struct broker *b, const char *name)
 void
 broker_keep_holders(struct broker *b, struct token **list, size_t n)
 {
-	const struct token_conf *tc;
-
 	for (size_t i = 0; i < n; i++) {
-		if (!list[i] || !token_is_holders(list[i]) ||
-		    broker_token(b, token_name(list[i])))
-			continue;
-		tc = recipe_conf(b, token_name(list[i]));
-		if (!tc || !tc->per_holder)
+		const char *name = list[i] ? token_name(list[i]) : "";
+
+		if (!name[recipe_len(name)] || broker_token(b, name) ||
+		    !may_have(recipe_conf(b, name), name))
 			continue;
 		insert(b, list[i]);
 		list[i] = NULL;
@@ -184,6 +181,7 @@ broker_on_sweep(void *arg)
 	struct broker *b = arg;
 	size_t kept = 0;
 
+	broker_end_leases(b);
 	for (size_t i = 0; i < b->n_tokens; i++) {
 		struct token *t = b->tokens[i];
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * broker_own_jobs - what is asked of a recipe with per = holder is done for the
- * token of each holder.
+ * broker_own_jobs - what is asked of a recipe is done for the tokens of its
+ * holders, too, and for those that are leased.
  */
 #include <inttypes.h>
 
@@ -14,17 +14,6 @@ is_of(struct broker *b, const struct token *t, const struct token *recipe)
 {
 	return t == recipe || broker_recipe(b, (struct token *)(uintptr_t)t) ==
 	    recipe;
-}
-
-static void
-own_on_revoked(void *arg, unsigned revoked, unsigned local_only,
-    unsigned failed, const struct tb_error *last)
-{
-	struct broker_job *j = arg;
-
-	broker_job_add_counts(j, revoked, local_only, failed, last);
-	if (--j->open == 0)
-		broker_job_end(j, broker_job_counts(j), NULL);
 }
 
 struct broker_job *
@@ -44,7 +33,7 @@ broker_own_revoke(struct broker_job *j, struct token *recipe,
 	for (size_t i = 0; i < b->n_tokens; i++) {
 		if (is_of(b, b->tokens[i], recipe))
 			token_revoke(b->tokens[i], 0, "revoked by an operator",
-			    own_on_revoked, j);
+			    broker_job_on_revoked, j);
 	}
 	return j;
 }
@@ -91,7 +80,8 @@ broker_own_rotate(struct broker_job *j, struct token *recipe)
 
 	j->turns = xcalloc(b->n_tokens, sizeof(*j->turns));
 	for (size_t i = 0; i < b->n_tokens; i++) {
-		if (b->tokens[i] == recipe || !is_of(b, b->tokens[i], recipe))
+		if (b->tokens[i] == recipe || token_is_lease(b->tokens[i]) ||
+		    !is_of(b, b->tokens[i], recipe))
 			continue;
 		turn = &j->turns[j->n_turns++];
 		turn->job = j;

@@ -28,7 +28,9 @@ broker_outage_budget_s(struct broker *b, const char **token)
 	int64_t least = -1, s;
 
 	for (size_t i = 0; i < b->n_tokens; i++) {
-		if (!token_has_clients(b->tokens[i]))
+		/* what is not to be renewed anyway is not at risk */
+		if (!token_has_clients(b->tokens[i]) ||
+		    token_is_lease(b->tokens[i]))
 			continue;
 		s = token_outage_budget_s(b->tokens[i]);
 		if (least >= 0 && s >= least)

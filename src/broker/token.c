@@ -131,7 +131,8 @@ token_is_holders(const struct token *t)
 bool
 token_is_over(const struct token *t)
 {
-	return TAILQ_EMPTY(&t->gens) && TAILQ_EMPTY(&t->waiters) &&
+	return !t->leased && TAILQ_EMPTY(&t->gens) &&
+	    TAILQ_EMPTY(&t->waiters) &&
 	    TAILQ_EMPTY(&t->settlings) && TAILQ_EMPTY(&t->revokings) &&
 	    TAILQ_EMPTY(&t->batches) && !t->mint && !t->fresh && !t->update &&
 	    now_boot_ms() - t->asked_ms > KEPT_WITHOUT_VALUE_MS;
@@ -388,7 +389,7 @@ token_may_renew(const struct token *t)
 	unsigned caps = t->tc->backend->ops->caps(t->tc->backend,
 	    &t->tc->recipe);
 
-	return !t->parked && !token_is_for_holders(t) &&
+	return !t->parked && !token_is_for_holders(t) && !token_is_lease(t) &&
 	    !(caps & BACKEND_NO_MINT) && !store_is_quarantined(t->env.store);
 }
 
@@ -556,7 +557,7 @@ token_activate(struct token *t)
 	token_on_plan(t);
 }
 
-static bool
+bool
 token_has_value(const struct token *t)
 {
 	struct generation *g;

@@ -52,6 +52,15 @@ const struct token_conf *token_get_conf(const struct token *t);
 /* One of a holder's own; a recipe that makes such ones, and none for itself. */
 bool token_is_holders(const struct token *t);
 bool token_is_for_holders(const struct token *t);
+/* One of a run's own (broker_lease.c): it is not renewed, and is kept while the
+ * run's connection is there. */
+bool token_is_lease(const struct token *t);
+bool token_is_leased(const struct token *t);
+void token_set_leased(struct token *t, bool leased);
+/* It has no value that is released or may be still, and none is coming. */
+bool token_is_vacant(const struct token *t);
+/* How long nobody has asked for it. */
+int64_t token_unasked_ms(const struct token *t);
 /* Nobody asked for it of late, it has no value, and nothing is under way. */
 bool token_is_over(const struct token *t);
 bool token_is_active(const struct token *t);

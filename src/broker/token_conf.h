@@ -17,6 +17,9 @@ enum token_on_grant_loss {
 
 /* Between the name of a recipe and its holder's; in no name of a recipe. */
 #define TOKEN_OF '@'
+/* The same for a lease, which a number and a holder follow. No holder's name
+ * begins so. */
+#define TOKEN_LEASE "@lease:"
 
 struct token_conf {
 	char *name;
@@ -35,6 +38,7 @@ struct token_conf {
 	bool update; /* on_change = update: living values are changed */
 	bool per_holder;        /* each holder has a value of its own ... */
 	unsigned max_holders;   /* ... and so many may */
+	unsigned leases;         /* values of one run each, at a time */
 	unsigned mints_per_hour; /* of the recipe; 0: only the broker's counts */
 	/* An end that no renewal comes before is told so long before it;
 	 * longest first. */

@@ -35,7 +35,7 @@ lost_payer(const struct token *t)
 const char *
 token_why_ending(const struct token *t)
 {
-	if (!t->current || t->parked)
+	if (!t->current || t->parked || token_is_lease(t))
 		return NULL;
 	if (token_is_made_by_hand(t))
 		return "it is made by hand";

@@ -4,7 +4,8 @@
  * token_int - the inside of a token, for the files that share it: token.c
  * (records, plan), token_wait.c (askers), token_mint.c (new generations: mint,
  * probe, settle), token_revoke.c (the end of old ones), token_holders.c (who
- * has them), token_superseded.c (who still needs them), token_status.c.
+ * has them), token_superseded.c (who still needs them), token_lease.c,
+ * token_status.c.
  */
 #include <sys/queue.h>
 
@@ -71,6 +72,7 @@ struct token {
 	bool withheld; /* grant lost, and on_grant_loss says so */
 	bool parked;   /* not configured now: nothing new is made */
 	bool active;
+	bool leased;   /* the run that it is for is there */
 	struct quota mints; /* with mints_per_hour */
 	int64_t asked_ms;   /* boot time; the last that anybody waited */
 	bool used;     /* released since the current one became ready */
@@ -138,6 +140,8 @@ void token_drop_generation(struct token *t, struct generation *g);
 struct generation *token_find(struct token *t, uint64_t number);
 void token_audit_generation(struct token *t, const struct generation *g,
     int event, const char *reason);
+/* One that is not on its way out. */
+bool token_has_value(const struct token *t);
 struct login *token_login(const struct token *t);
 int64_t token_renew_at(const struct token *t, const struct generation *g);
 /* Of the current one; 0: it is not renewed. */

@@ -105,22 +105,25 @@ ctl_fail_problem(const struct ctl *ctl, const struct problem *p,
 
 /* ------------------------------------------------------------- patience */
 
-struct patience {
-	int64_t began, ends, pause_ms;
-	bool restarting; /* there was a sign of it */
-	bool noted;
-};
+struct patience
+patience_of(int64_t ms, bool any_passing)
+{
+	int64_t now = ms ? now_boot_ms() : 0;
+
+	return (struct patience){ .began = now, .ends = now + ms,
+		.pause_ms = RETRY_FIRST_MS, .any_passing = any_passing };
+}
 
 /* Whether this failure is a passing one. */
 static bool
-is_passing(const struct ask *a, struct patience *p, const struct client *c,
+is_passing(struct patience *p, const struct client *c,
     const struct tb_error *err, const struct problem *refused)
 {
 	if (err->code == TB_OK) {
 		if (problem_is_restart(refused))
 			p->restarting = true;
 		return problem_is_restart(refused) ||
-		    (a->any_passing && problem_is_passing(refused));
+		    (p->any_passing && problem_is_passing(refused));
 	}
 	if (err->code == TB_E_TRANSIENT ||
 	    (err->code == TB_E_UNREACHED && c->connect_errno == ECONNREFUSED))
@@ -152,6 +155,16 @@ be_patient(const struct ctl *ctl, struct patience *p, int64_t asked_s)
 	return true;
 }
 
+bool
+patience_goes_on(const struct ctl *ctl, struct patience *p,
+    const struct client *c, const struct tb_error *err,
+    const struct problem *refused)
+{
+	return p->began && is_passing(p, c, err, refused) &&
+	    be_patient(ctl, p, MIN2(MAX2(refused->retry_after_s, 0),
+	    RETRY_MAX_MS / 1000));
+}
+
 enum ctl_exit
 ask_or_refusal(struct ctl *ctl, const struct ask *a, struct reply *out,
     struct problem *refused)
@@ -161,9 +174,7 @@ ask_or_refusal(struct ctl *ctl, const struct ask *a, struct reply *out,
 		.path = a->path, .accept = a->accept, .fields = a->fields,
 		.body = a->body,
 		.timeout_ms = a->timeout_ms ? a->timeout_ms : ASK_TIMEOUT_MS };
-	int64_t now = a->patience_ms ? now_boot_ms() : 0;
-	struct patience p = { .began = now, .ends = now + a->patience_ms,
-		.pause_ms = RETRY_FIRST_MS };
+	struct patience p = patience_of(a->patience_ms, a->any_passing);
 	struct tb_error err;
 
 	for (;;) {
@@ -174,10 +185,7 @@ ask_or_refusal(struct ctl *ctl, const struct ask *a, struct reply *out,
 				return CTL_OK;
 			problem_from_reply(refused, out);
 		}
-		if (a->patience_ms &&
-		    is_passing(a, &p, c, &err, refused) &&
-		    be_patient(ctl, &p, MIN2(MAX2(refused->retry_after_s, 0),
-		    RETRY_MAX_MS / 1000)))
+		if (patience_goes_on(ctl, &p, c, &err, refused))
 			continue;
 		return err.code ? ctl_fail(ctl, &err) : CTL_OK;
 	}
@@ -230,15 +238,28 @@ ask_path(const char *head, const char *name, const char *tail)
 	return strbuf_steal(&b);
 }
 
+static char *
+value_path(const char *name, const char *of, int64_t min_valid_ms)
+{
+	char tail[64];
+
+	snprintf(tail, sizeof(tail), "%s", of);
+	if (min_valid_ms)
+		snprintf(tail, sizeof(tail), "%s?min_valid=%" PRId64, of,
+		    min_valid_ms / 1000 + (min_valid_ms % 1000 != 0));
+	return ask_path("tokens/", name, tail);
+}
+
 char *
 ask_token_path(const char *name, int64_t min_valid_ms)
 {
-	char query[48] = "";
+	return value_path(name, "", min_valid_ms);
+}
 
-	if (min_valid_ms)
-		snprintf(query, sizeof(query), "?min_valid=%" PRId64,
-		    min_valid_ms / 1000 + (min_valid_ms % 1000 != 0));
-	return ask_path("tokens/", name, query);
+char *
+ask_lease_path(const char *name, int64_t min_valid_ms)
+{
+	return value_path(name, "/lease", min_valid_ms);
 }
 
 enum ctl_exit

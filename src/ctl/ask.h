@@ -33,6 +33,20 @@ struct ask {
 	bool any_passing;
 };
 
+/* Of one thing that may take several tries. */
+struct patience {
+	int64_t began, ends, pause_ms; /* began 0: there is none */
+	bool any_passing;
+	bool restarting; /* there was a sign of it */
+	bool noted;
+};
+struct patience patience_of(int64_t ms, bool any_passing);
+/* After a failure, err, or if that is TB_OK, refused. True: it is worth another
+ * try, and it is time for that; false: it is not, or there is no time left. */
+bool patience_goes_on(const struct ctl *ctl, struct patience *p,
+    const struct client *c, const struct tb_error *err,
+    const struct problem *refused);
+
 void ctl_init(struct ctl *ctl, const char *run_dir);
 void ctl_clear(struct ctl *ctl);
 
@@ -67,6 +81,7 @@ bool ctl_is_sure(const struct ctl *ctl, const char *question,
 char *ask_path(const char *head, const char *name, const char *tail);
 /* Of a token's value; min_valid_ms 0: just valid. Whole seconds upwards. */
 char *ask_token_path(const char *name, int64_t min_valid_ms);
+char *ask_lease_path(const char *name, int64_t min_valid_ms);
 
 /* The bytes to standard output, now; with a line end, unless they have one. */
 enum ctl_exit ctl_write(const struct ctl *ctl, const struct secret *bytes,

@@ -9,77 +9,8 @@
 #include "broker/broker.h"
 #include "lib/jsonx.h"
 #include "serve/admin_int.h"
+#include "serve/job.h"
 #include "serve/serve_int.h"
-
-struct admin_job {
-	struct session_op op;
-	struct broker_job *job;
-};
-
-static void
-job_gone(struct session_op *op)
-{
-	struct admin_job *j = container_of(op, struct admin_job, op);
-
-	broker_job_forget(&j->job);
-	free(j);
-}
-
-static void
-job_hurry(struct session_op *op, enum session_hurry why)
-{
-	struct session *s;
-	json_t *o;
-
-	if (why == SESSION_RELOADED)
-		return;
-	s = session_end(op);
-	if (why == SESSION_STOPPING) {
-		session_refuse(s, PROBLEM_STOPPING, "the broker is stopping; "
-		    "look at the status when it is up again");
-	} else {
-		o = json_object();
-		json_object_set_new(o, "state", json_string("working"));
-		json_object_set_new(o, "detail", json_string("it takes longer "
-		    "than a request may; the work goes on, see `jobs` of the "
-		    "status"));
-		session_reply_json(s, 202, o);
-	}
-	job_gone(op);
-}
-
-static const struct session_op_type job_type = {
-	.gone = job_gone,
-	.hurry = job_hurry,
-};
-
-static void
-job_on_done(void *arg, json_t *detail, const struct tb_error *err)
-{
-	struct admin_job *j = arg;
-	struct session *s;
-	struct problem p;
-
-	j->job = NULL;
-	s = session_end(&j->op);
-	free(j);
-	if (err) {
-		/* a job's TB_E_LOGIN text names the login */
-		p = problem_from_error(err, NULL);
-		session_problem(s, &p);
-	} else {
-		session_reply_json(s, 200, json_incref(detail));
-	}
-}
-
-static struct admin_job *
-job_begin(struct session *s)
-{
-	struct admin_job *j = xnew(struct admin_job);
-
-	session_begin(s, &j->op, &job_type, false);
-	return j;
-}
 
 static void
 bad_request(struct session *s, const struct tb_error *err)
@@ -91,7 +22,7 @@ void
 admin_logout(struct session *s, const struct request *rq)
 {
 	struct http1_view keep = route_query(rq, "keep_tokens");
-	struct admin_job *j;
+	struct job *j;
 
 	if (keep.s && !http1_is(keep, "yes")) {
 		session_refuse(s, PROBLEM_BAD_REQUEST,
@@ -103,21 +34,21 @@ admin_logout(struct session *s, const struct request *rq)
 	admin_note(s, keep.s ? "logout, tokens kept" : "logout", NULL,
 	    rq->name);
 	j = job_begin(s);
-	j->job = broker_logout(session_serve(s)->broker, rq->name,
-	    keep.s != NULL, job_on_done, j);
+	job_set(j, broker_logout(session_serve(s)->broker, rq->name,
+	    keep.s != NULL, job_on_done, j));
 }
 
 void
 admin_rotate(struct session *s, const struct request *rq)
 {
-	struct admin_job *j;
+	struct job *j;
 
 	if (!admin_has_token(s, rq->name))
 		return;
 	admin_note(s, "rotate", rq->name, NULL);
 	j = job_begin(s);
-	j->job = broker_rotate(session_serve(s)->broker, rq->name, job_on_done,
-	    j);
+	job_set(j, broker_rotate(session_serve(s)->broker, rq->name, job_on_done,
+	    j));
 }
 
 void
@@ -126,7 +57,7 @@ admin_revoke(struct session *s, const struct request *rq)
 	struct tb_error err = TB_ERROR_INIT;
 	json_t *o _cleanup_json_ = NULL;
 	int64_t generation = 0;
-	struct admin_job *j;
+	struct job *j;
 
 	if (!admin_has_token(s, rq->name))
 		return;
@@ -143,8 +74,8 @@ admin_revoke(struct session *s, const struct request *rq)
 	}
 	admin_note(s, "revoke", rq->name, NULL);
 	j = job_begin(s);
-	j->job = broker_revoke(session_serve(s)->broker, rq->name,
-	    (uint64_t)generation, job_on_done, j);
+	job_set(j, broker_revoke(session_serve(s)->broker, rq->name,
+	    (uint64_t)generation, job_on_done, j));
 }
 
 struct import {
@@ -177,7 +108,7 @@ admin_import(struct session *s, const struct request *rq)
 	struct tb_error err = TB_ERROR_INIT;
 	struct import in = { .value = SECRET_INIT };
 	json_t *o _cleanup_json_ = NULL;
-	struct admin_job *j;
+	struct job *j;
 
 	if (!admin_has_token(s, rq->name))
 		return;
@@ -187,8 +118,8 @@ admin_import(struct session *s, const struct request *rq)
 	} else {
 		admin_note(s, "import", rq->name, NULL);
 		j = job_begin(s);
-		j->job = broker_import(session_serve(s)->broker, rq->name,
-		    &in.value, in.id, in.expires_at, job_on_done, j);
+		job_set(j, broker_import(session_serve(s)->broker, rq->name,
+		    &in.value, in.id, in.expires_at, job_on_done, j));
 	}
 	secret_clear(&in.value);
 }
@@ -199,7 +130,7 @@ admin_reconcile(struct session *s, const struct request *rq)
 	struct tb_error err = TB_ERROR_INIT;
 	json_t *o _cleanup_json_ = route_json(rq, &err);
 	const char *backend = NULL;
-	struct admin_job *j;
+	struct job *j;
 
 	if (!o || jsonx_opt_str(o, "backend", &backend, &err) < 0) {
 		bad_request(s, &err);
@@ -209,8 +140,8 @@ admin_reconcile(struct session *s, const struct request *rq)
 		return;
 	admin_note(s, "reconcile", NULL, NULL);
 	j = job_begin(s);
-	j->job = broker_reconcile(session_serve(s)->broker, backend,
-	    job_on_done, j);
+	job_set(j, broker_reconcile(session_serve(s)->broker, backend,
+	    job_on_done, j));
 }
 
 /* ---------------------------------------------------- the state and its key */
@@ -218,11 +149,11 @@ admin_reconcile(struct session *s, const struct request *rq)
 void
 admin_adopt(struct session *s, const struct request *rq)
 {
-	struct admin_job *j;
+	struct job *j;
 
 	admin_note(s, "adopt", NULL, NULL);
 	j = job_begin(s);
-	j->job = broker_adopt(session_serve(s)->broker, job_on_done, j);
+	job_set(j, broker_adopt(session_serve(s)->broker, job_on_done, j));
 }
 
 void
@@ -231,15 +162,15 @@ admin_rekey(struct session *s, const struct request *rq)
 	struct tb_error err = TB_ERROR_INIT;
 	struct secret key = SECRET_INIT;
 	json_t *o _cleanup_json_ = route_json(rq, &err);
-	struct admin_job *j;
+	struct job *j;
 
 	if (!o || jsonx_secret(o, "key", &key, &err) < 0) {
 		bad_request(s, &err);
 	} else {
 		admin_note(s, "rekey", NULL, NULL);
 		j = job_begin(s);
-		j->job = broker_rekey(session_serve(s)->broker, &key,
-		    job_on_done, j);
+		job_set(j, broker_rekey(session_serve(s)->broker, &key,
+		    job_on_done, j));
 	}
 	secret_clear(&key);
 }

@@ -12,6 +12,7 @@
 #include "lib/jsonx.h"
 #include "serve/bundle.h"
 #include "serve/health.h"
+#include "serve/lease.h"
 #include "serve/release.h"
 #include "serve/self.h"
 #include "serve/serve_int.h"
@@ -86,24 +87,34 @@ delivery(const struct request *rq)
 	return v.s ? "other" : NULL;
 }
 
-static void
-api_get_token(struct session *s, const struct request *rq)
+bool
+api_parse_ask(struct session *s, const struct request *rq,
+    struct release_ask *ask)
 {
 	struct http1_view min_valid = route_query(rq, "min_valid");
-	struct release_ask ask = {
+
+	*ask = (struct release_ask){
 		.token = rq->name,
 		.wait_s = route_wait_s(rq, WATCH_MAX_S),
 		.known = known_generation(rq),
 		.form = wants_text(rq) ? RENDER_TEXT : RENDER_JSON,
 		.delivery = delivery(rq),
 	};
-
 	if (min_valid.s)
-		ask.min_valid_s = http1_number(min_valid, INT32_MAX);
-	if (ask.min_valid_s < 0)
-		session_refuse(s, PROBLEM_BAD_REQUEST,
-		    "min_valid is a number of seconds");
-	else
+		ask->min_valid_s = http1_number(min_valid, INT32_MAX);
+	if (ask->min_valid_s >= 0)
+		return true;
+	session_refuse(s, PROBLEM_BAD_REQUEST,
+	    "min_valid is a number of seconds");
+	return false;
+}
+
+static void
+api_get_token(struct session *s, const struct request *rq)
+{
+	struct release_ask ask;
+
+	if (api_parse_ask(s, rq, &ask))
 		release_start(s, &ask);
 }
 
@@ -242,6 +253,12 @@ static const struct route api_routes[] = {
 	    { "tokens" } },
 	{ HTTP1_POST, "tokens/{name}/rejected", ROUTE_ANYBODY,
 	    ROUTE_MUST_BODY, api_rejected, { NULL } },
+	{ HTTP1_POST, "tokens/{name}/lease", ROUTE_ANYBODY, ROUTE_NO_BODY,
+	    lease_take, { "resume" } },
+	{ HTTP1_GET, "tokens/{name}/lease", ROUTE_ANYBODY, ROUTE_NO_BODY,
+	    lease_get, { "min_valid" } },
+	{ HTTP1_DELETE, "tokens/{name}/lease", ROUTE_ANYBODY, ROUTE_NO_BODY,
+	    lease_end, { NULL } },
 	{ HTTP1_GET, "self", ROUTE_ANYBODY, ROUTE_NO_BODY, api_self,
 	    { NULL } },
 };

@@ -597,9 +597,11 @@ find_value(struct session *s, const struct release_ask *ask,
 {
 	struct broker *broker = session_serve(s)->broker;
 
-	*name = ask->token;
-	if (broker_get(broker, ask->token, ask->min_valid_s, view))
+	*name = ask->lease ? ask->lease : ask->token;
+	if (broker_get(broker, *name, ask->min_valid_s, view))
 		return true;
+	if (ask->lease)
+		return false;
 	*name = broker_name_for(broker, ask->token, session_who(s), own);
 	return *name != ask->token &&
 	    broker_get(broker, *name, ask->min_valid_s, view);

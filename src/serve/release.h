@@ -14,6 +14,7 @@ struct session;
 
 struct release_ask {
 	const char *token;   /* as the client wrote it */
+	const char *lease;   /* the name of its lease of that, NULL: none */
 	int64_t min_valid_s;
 	int64_t wait_s;      /* how long it would wait; -1: not said */
 	/* how long it has to wait for a first value, whatever goes wrong on

@@ -215,6 +215,7 @@ serve_free(struct serve *s)
 {
 	if (!s)
 		return;
+	s->stopping = true; /* no client has ended what ends now */
 	serve_close_doors(s);
 	metrics_file_free(s->metrics_file);
 	session_set_free(s->sessions);

@@ -271,6 +271,11 @@ session_expire(struct session *s)
 		s->op->type->hurry(s->op, SESSION_EXPIRED);
 		break;
 	case SESSION_IDLE:
+		if (s->attached && s->attached->keeps)
+			session_enter(s, SESSION_IDLE);
+		else
+			session_close(s);
+		break;
 	case SESSION_WRITE:
 	case SESSION_LINGER:
 		session_close(s);

@@ -121,6 +121,7 @@ struct session *session_end(struct session_op *op);
 /* Something that belongs to the connection beyond one request; one at most. */
 struct session_attachment {
 	void (*gone)(struct session_attachment *a); /* frees it */
+	bool keeps; /* the connection, however long nothing is asked on it */
 };
 struct session_attachment *session_attached(const struct session *s);
 /* NULL: takes away what there is, without calling gone. */

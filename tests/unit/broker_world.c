@@ -146,6 +146,30 @@ world_restart(struct world *w)
 	world_build(w);
 }
 
+char *
+world_conf_db(const char *keys, const char *broker)
+{
+	const char *at = strstr(world_conf, "[token db2]");
+
+	assert_non_null(at);
+	return xasprintf("%s%.*s%s%s", broker, (int)(at - world_conf),
+	    world_conf, keys, at);
+}
+
+void
+world_reload_db(struct world *w, const char *keys, const char *broker)
+{
+	char *text = world_conf_db(keys, broker);
+	struct tb_error err = TB_ERROR_INIT;
+	struct conf *next = world_load(text);
+
+	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
+	conf_unref(w->conf);
+	w->conf = next;
+	free(text);
+	fake_loop_run_pending();
+}
+
 void
 world_stop(struct world *w)
 {

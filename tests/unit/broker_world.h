@@ -43,6 +43,11 @@ extern const char world_conf[];
 
 /* Fails the test when the configuration does not load. */
 struct conf *world_load(const char *text);
+/* world_conf with more in [token db], and in front of all. Owned by the
+ * caller. */
+char *world_conf_db(const char *keys, const char *broker);
+/* Reloads with that. */
+void world_reload_db(struct world *w, const char *keys, const char *broker);
 void world_start(struct world *w, const char *text);
 void world_stop(struct world *w);
 /* The usual fixture, by world_conf: grant is sealed at the start, or NULL. */

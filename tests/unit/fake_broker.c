@@ -62,6 +62,7 @@ struct broker {
 	void (*on_hold)(void);
 	int confirmed;
 	struct broker_job *job;
+	struct tb_error lease_error;
 };
 
 static struct fake_token *
@@ -459,6 +460,42 @@ fake_broker_job_end(struct broker *b, json_t *detail,
 	json_decref(detail);
 	free(j);
 	return told;
+}
+
+void
+fake_broker_refuse_lease(struct broker *b, enum tb_errc code, const char *msg)
+{
+	b->lease_error = (struct tb_error)TB_ERROR_INIT;
+	if (code)
+		tb_error_set(&b->lease_error, code, "%s", msg);
+}
+
+int
+broker_lease_take(struct broker *b, const char *token,
+    const struct principal *who, unsigned *number,
+    char name[BROKER_NAME_SIZE], struct tb_error *err)
+{
+	snprintf(b->job_text, sizeof(b->job_text), "lease %s %u", token,
+	    *number);
+	if (b->lease_error.code) {
+		*err = b->lease_error;
+		return -1;
+	}
+	if (*number == 0)
+		*number = 1;
+	snprintf(name, BROKER_NAME_SIZE, "%s@lease:%u:uid:%u", token, *number,
+	    who->uid);
+	if (!find(b, name))
+		fake_broker_add(b, name);
+	return 0;
+}
+
+struct broker_job *
+broker_lease_end(struct broker *b, const char *name, broker_done_fn *done,
+    void *arg)
+{
+	snprintf(b->job_text, sizeof(b->job_text), "end %s", name);
+	return job(b, done, arg);
 }
 
 struct broker_job *

@@ -46,6 +46,10 @@ unsigned fake_broker_cancelled(const struct broker *b);
 /* The next broker_login_start fails so. */
 void fake_broker_refuse_login(struct broker *b, const char *msg);
 
+/* Leases are called t1@lease:NUMBER:uid:UID; a new one is number 1. Taking one
+ * is a job without an end ("lease t1 0"). TB_OK: not refused any more. */
+void fake_broker_refuse_lease(struct broker *b, enum tb_errc code,
+    const char *msg);
 /* The last job as text ("revoke t1 3"), and its end. False: nobody waits. */
 const char *fake_broker_job(const struct broker *b);
 bool fake_broker_job_end(struct broker *b, json_t *detail /* taken */,

@@ -33,9 +33,7 @@ static const struct principal user = { .uid = 1000 };
 static void
 start(struct world *w, bool strict, const char *keys)
 {
-	const char *at = strstr(world_conf, "[token db2]");
-	_cleanup_free_ char *text = xasprintf("%.*s%s%s",
-	    (int)(at - world_conf), world_conf, keys, at);
+	_cleanup_free_ char *text = world_conf_db(keys, "");
 	struct heard h = { .answers = 0 };
 
 	fake_state_reset();

@@ -11,46 +11,15 @@
 #include <cmocka.h>
 
 #include "base/principal.h"
-#include "base/strbuf.h"
 #include "broker_world.h"
 
 #define HOUR_MS (3600 * INT64_C(1000))
-#define RECIPE "[token db]\n"
-#define OWN RECIPE "per = holder\n"
-
-/* The configuration with more in [token db]. Owned by the caller. */
-static char *
-with(const char *recipe, const char *broker)
-{
-	struct strbuf b = STRBUF_INIT;
-	const char *at = strstr(world_conf, RECIPE);
-
-	assert_non_null(at);
-	strbuf_adds(&b, broker);
-	strbuf_add(&b, world_conf, (size_t)(at - world_conf));
-	strbuf_adds(&b, recipe);
-	strbuf_adds(&b, at + strlen(RECIPE));
-	return strbuf_steal(&b);
-}
+#define OWN "per = holder\n"
 
 static int
 setup(void **state)
 {
 	return world_setup(state, WORLD_GRANT(1795999999));
-}
-
-static void
-reload(struct world *w, const char *recipe, const char *broker)
-{
-	struct tb_error err = TB_ERROR_INIT;
-	char *text = with(recipe, broker);
-	struct conf *next = world_load(text);
-
-	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
-	conf_unref(w->conf);
-	w->conf = next;
-	free(text);
-	fake_loop_run_pending();
 }
 
 /* What the uid's is called. Static, two at a time. */
@@ -95,7 +64,7 @@ assert_has(struct world *w, uid_t uid, const char *value)
 static void
 two_holders(struct world *w)
 {
-	reload(w, OWN, "");
+	world_reload_db(w, OWN, "");
 	get_as(w, 1000, "id-1", "apiv1_one");
 	get_as(w, 1001, "id-2", "apiv1_two");
 }
@@ -125,7 +94,7 @@ test_a_herd_of_one_holder_makes_one_call(void **state)
 	struct world *w = *state;
 	struct heard a = { .answers = 0 }, b = { .answers = 0 };
 
-	reload(w, OWN, "");
+	world_reload_db(w, OWN, "");
 	world_ask(w, name_of(w, 1000), &a);
 	world_ask(w, name_of(w, 1000), &b);
 	world_push_mint("id-1", "apiv1_one");
@@ -183,7 +152,7 @@ test_interrupted_mint_is_looked_for(void **state)
 	struct world *w = *state;
 	struct heard h = { .answers = 0 };
 
-	reload(w, OWN, "");
+	world_reload_db(w, OWN, "");
 	ask_as(w, 1000, &h);
 	assert_non_null(fake_state_record("intent", "db@uid:1000.1"));
 	world_crash(w);
@@ -201,10 +170,10 @@ test_reload_takes_and_gives_back(void **state)
 	struct broker_view view;
 
 	two_holders(w);
-	reload(w, RECIPE, "");
+	world_reload_db(w, "", "");
 	assert_false(broker_get(w->broker, "db@uid:1000", 0, &view));
 	assert_string_equal(name_of(w, 1000), "db");
-	reload(w, OWN, "");
+	world_reload_db(w, OWN, "");
 	assert_has(w, 1000, "apiv1_one");
 	assert_int_equal(world_count("POST", "/tokens"), 2);
 }
@@ -214,7 +183,7 @@ test_unused_is_not_renewed_and_forgotten(void **state)
 {
 	struct world *w = *state;
 
-	reload(w, OWN, "");
+	world_reload_db(w, OWN, "");
 	get_as(w, 1000, "id-1", "apiv1_one");
 	world_push_mint("id-2", "apiv1_two"); /* one renewal: it was used */
 	fake_loop_advance(9 * HOUR_MS);
@@ -235,7 +204,7 @@ test_who_comes_back_gets_another_number(void **state)
 	struct world *w = *state;
 	struct broker_view view;
 
-	reload(w, OWN, "");
+	world_reload_db(w, OWN, "");
 	get_as(w, 1000, "id-1", "apiv1_one");
 	world_push_mint("id-2", "apiv1_two");
 	world_push_refresh("at2", "rt2"); /* every 12 hours */
@@ -292,7 +261,7 @@ test_so_many_holders_and_no_more(void **state)
 	struct world *w = *state;
 	struct heard h = { .answers = 0 };
 
-	reload(w, OWN "max_holders = 1\n", "");
+	world_reload_db(w, OWN "max_holders = 1\n", "");
 	get_as(w, 1000, "id-1", "apiv1_one");
 	ask_as(w, 1001, &h);
 	assert_int_equal(h.answers, 1);
@@ -311,7 +280,7 @@ test_quota_of_one_recipe(void **state)
 	struct world *w = *state;
 	struct heard h = { .answers = 0 };
 
-	reload(w, OWN "mints_per_hour = 1\n", "");
+	world_reload_db(w, OWN "mints_per_hour = 1\n", "");
 	get_as(w, 1000, "id-1", "apiv1_one");
 	ask_as(w, 1001, &h);
 	assert_non_null(strstr(h.err.msg, "mints_per_hour = 1 of [token db]"));
@@ -328,7 +297,7 @@ test_quota_leaves_others_alone(void **state)
 	struct world *w = *state;
 	struct tb_error err = TB_ERROR_INIT;
 
-	reload(w, RECIPE "mints_per_hour = 1\n", "");
+	world_reload_db(w, "mints_per_hour = 1\n", "");
 	assert_int_equal(broker_may_mint(w->broker,
 	    broker_token(w->broker, "db"), &err), 0);
 	assert_int_equal(broker_may_mint(w->broker,
@@ -347,7 +316,7 @@ test_less_life_than_the_least(void **state)
 	struct world *w = *state;
 	struct heard h = { .answers = 0 };
 
-	reload(w, RECIPE, "[broker]\nmin_lifetime = 1h\n");
+	world_reload_db(w, "", "[broker]\nmin_lifetime = 1h\n");
 	for (int i = 0; i < 50; i++) {
 		fake_http_push_json_for("/tokens", 200,
 		    "{\"id\":\"id-1\",\"accessToken\":\"apiv1_one\","
@@ -373,7 +342,7 @@ lose(struct world *w, const char *keys)
 {
 	struct heard h = { .answers = 0 };
 
-	reload(w, keys, "");
+	world_reload_db(w, keys, "");
 	world_push_mint("id-1", "apiv1_one");
 	world_ask(w, "db", &h);
 	fake_loop_run_pending();
@@ -392,7 +361,7 @@ test_lost_grant_serves(void **state)
 	struct world *w = *state;
 	struct broker_view view;
 
-	lose(w, RECIPE);
+	lose(w, "");
 	assert_true(broker_get(w->broker, "db", 0, &view));
 	assert_int_equal(fake_state_audits(AUDIT_WITHHELD), 0);
 }
@@ -403,7 +372,7 @@ test_lost_grant_revokes(void **state)
 	struct world *w = *state;
 	struct broker_view view;
 
-	lose(w, RECIPE "on_grant_loss = revoke\n");
+	lose(w, "on_grant_loss = revoke\n");
 	assert_false(broker_get(w->broker, "db", 0, &view));
 	assert_int_equal(fake_state_audits(AUDIT_WITHHELD), 1);
 	assert_non_null(strstr(fake_state_record("generation", "db.1"),
@@ -418,7 +387,7 @@ test_outage_is_no_loss(void **state)
 	struct broker_view view;
 	struct heard h = { .answers = 0 };
 
-	reload(w, RECIPE "on_grant_loss = revoke\n", "");
+	world_reload_db(w, "on_grant_loss = revoke\n", "");
 	world_push_mint("id-1", "apiv1_one");
 	world_ask(w, "db", &h);
 	fake_loop_run_pending();
@@ -442,12 +411,12 @@ test_changed_login_is_no_loss(void **state)
 	char *text, *at;
 	struct conf *next;
 
-	reload(w, RECIPE "on_grant_loss = revoke\n", "");
+	world_reload_db(w, "on_grant_loss = revoke\n", "");
 	world_push_mint("id-1", "apiv1_one");
 	world_ask(w, "db", &h);
 	fake_loop_run_pending();
 	assert_int_equal(h.answers, 1);
-	text = with(RECIPE "on_grant_loss = revoke\n", "");
+	text = world_conf_db("on_grant_loss = revoke\n", "");
 	at = strstr(text, "client_id = cli");
 	assert_non_null(at);
 	memcpy(at, "client_id = clj", strlen("client_id = clj"));
