@@ -25,7 +25,7 @@
 #include "serve/api.h"
 #include "serve/rate.h"
 #include "serve/release.h"
-#include "serve/release_int.h"
+#include "serve/release_record.h"
 #include "serve/render.h"
 #include "serve/serve_int.h"
 #include "serve/session.h"

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * release_int - records and counts of a release, for the two files that let a
- * value leave: release.c (one) and bundle.c (several in one answer).
+ * release_record - what a release says of itself, in the audit log and in the
+ * counts, for the two that let a value leave: release.c (one) and bundle.c
+ * (several in one answer).
  */
 #include <stdint.h>
 
 #include "broker/broker.h"
+#include "state/acl.h"
 #include "state/audit.h"
 
 struct session;
