@@ -39,11 +39,17 @@ client_close(struct client *c)
 }
 
 void
+client_wipe(struct client *c)
+{
+	secret_clear(&c->in);
+}
+
+void
 client_clear(struct client *c)
 {
 	client_close(c);
 	free(c->path);
-	secret_clear(&c->in);
+	client_wipe(c);
 	*c = (struct client)CLIENT_INIT;
 }
 

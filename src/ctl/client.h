@@ -47,6 +47,8 @@ struct client_request {
 /* path is copied. Connects on the first call. */
 void client_init(struct client *c, const char *path);
 void client_close(struct client *c);
+/* Of what was received nothing is left; the connection stays. */
+void client_wipe(struct client *c);
 void client_clear(struct client *c);
 
 /* Any status is an answer. Connects when there is no connection. Errors:

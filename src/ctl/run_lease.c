@@ -101,6 +101,7 @@ take_once(struct run_lease *l, const struct run_lease_how *how,
 		return tb_error_set(err, TB_E_PROTO, "the daemon sent what is "
 		    "no token");
 	secret_move(out, &r.body);
+	client_wipe(&l->ctl.api); /* it is kept for as long as the run */
 	l->state = RUN_LEASE_HELD;
 	return 0;
 }
