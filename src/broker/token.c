@@ -135,7 +135,8 @@ token_is_over(const struct token *t)
 	    TAILQ_EMPTY(&t->waiters) &&
 	    TAILQ_EMPTY(&t->settlings) && TAILQ_EMPTY(&t->revokings) &&
 	    TAILQ_EMPTY(&t->batches) && !t->mint && !t->fresh && !t->update &&
-	    now_boot_ms() - t->asked_ms > KEPT_WITHOUT_VALUE_MS;
+	    token_unasked_ms(t) > (token_is_lease(t) ? 0 :
+		KEPT_WITHOUT_VALUE_MS); /* a run has one value */
 }
 
 bool
