@@ -302,6 +302,14 @@ login_activate(struct login *l)
 	}
 }
 
+static bool
+login_origins_hold(const struct login *l)
+{
+	char *now _cleanup_free_ = idp_origins(l->idp);
+
+	return !l->grant.origins || streq(l->grant.origins, now);
+}
+
 bool
 login_may_send(struct login *l)
 {

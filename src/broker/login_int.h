@@ -2,8 +2,9 @@
 #pragma once
 /*
  * login_int - the inside of a login, for the files that share it: login.c
- * (state, record, status), login_refresh.c (the access token and its renewal)
- * and login_attempt.c (a human logging in). Nobody else includes it.
+ * (state, record, status), login_bearer.c (who asks for the access token),
+ * login_refresh.c (its renewal) and login_attempt.c (a human logging in).
+ * Nobody else includes it.
  */
 #include <sys/queue.h>
 
@@ -75,6 +76,8 @@ struct login {
 };
 
 #define LOGIN_SAVE_AGAIN_MS 1000
+#define LOGIN_MOVED "the provider's endpoints moved to another origin than " \
+	"the one that was logged in to"
 
 /* login.c */
 /* Writes, again, that there is no grant any more. */
@@ -82,7 +85,6 @@ void login_forget_again(struct login *l);
 void login_enter(struct login *l, enum login_state state);
 /* May the grant be sent where the configuration points? (promise P9) */
 bool login_may_send(struct login *l);
-bool login_origins_hold(struct login *l);
 void login_need_human(struct login *l, const char *why);
 /* Takes the configuration that a reload left waiting, if any. */
 void login_take_next_conf(struct login *l);
@@ -97,12 +99,21 @@ struct writer_item *login_save_ahead(struct login *l,
 struct writer_item *login_save_grant(struct login *l, const struct grant *g,
     void (*fn)(void *, const struct tb_error *), void *arg);
 
+/* login_bearer.c */
+void login_bearers_init(struct login *l);
+/* From the top of the loop; a renewal is begun where one is needed. */
+void login_answer_soon(struct login *l);
+/* Whoever the present token is good enough for, whatever others hope for. */
+void login_answer_good(struct login *l);
+void login_askers_fail(struct login *l, const struct tb_error *err);
+
 /* login_refresh.c */
+void login_refresh_init(struct login *l);
 void login_refresh_stop(struct login *l);
 bool login_is_busy(const struct login *l);
-void login_refresh_init(struct login *l);
-void login_askers_fail(struct login *l, const struct tb_error *err);
-void login_answer_soon(struct login *l);
+void login_begin_refresh(struct login *l);
+/* It failed, and those who ask are told so. */
+void login_retry_later(struct login *l, const struct tb_error *err);
 void login_schedule_keep_alive(struct login *l);
 
 /* login_attempt.c */

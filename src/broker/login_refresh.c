@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The access token, and the one refresh that renews it for all who ask.
+ * The one refresh that renews the access token for all who ask.
  *
- *   ask --valid--> answer
- *   ask --stale--> DISCOVER -> (ALIVE?) -> WRITE AHEAD -> REFRESH
- *                                             -> SAVE -> (IDENTITY) -> answer
+ *   DISCOVER -> (ALIVE?) -> WRITE AHEAD -> REFRESH -> SAVE -> (IDENTITY)
+ *
+ * Its end, good or bad, is told by login_answer_soon() to login_bearer.c.
  *
  * A refresh token may be single-use, and whether a lost reply used it up
  * cannot be known. So the attempt is on disk before the request leaves (which
@@ -29,38 +29,17 @@
 
 #define REFRESH_BACKOFF_BASE_MS 1000
 #define REFRESH_BACKOFF_CAP_MS (5 * 60 * 1000)
-/* An access token with less than this left is not worth handing out. */
-#define BEARER_MARGIN_S 10
 /* Providers drop refresh tokens that idle. Unless this one says how long it
  * keeps them, use ours at least this often. */
 #define KEEP_ALIVE_MS (12 * 3600 * INT64_C(1000))
 #define MAX_REDEMPTIONS 2
-#define LOGIN_MOVED "the provider's endpoints moved to another origin than " \
-	"the one that was logged in to"
 /* Whatever ate the answer of the first should be over before the second. */
 #define UNRESOLVED_WAIT_MS 10000
 
-static void login_begin_refresh(struct login *l);
 static void login_write_ahead(struct login *l);
 static void login_refresh_failed(struct login *l, const struct tb_error *err);
-static void login_retry_later(struct login *l, const struct tb_error *err);
 
-/* ------------------------------------------------------------- askers */
-
-static bool
-login_access_is_good(const struct login *l, int64_t min_valid_s)
-{
-	const struct grant *g = &l->grant;
-
-	if (secret_is_empty(&g->access_token))
-		return false;
-	if (secret_equal(&g->access_token, &l->refused_access))
-		return false;
-	if (!g->access_expires_at) /* the provider does not say: until 401 */
-		return true;
-	return g->access_expires_at - now_real_s() >
-	    MAX2(min_valid_s, BEARER_MARGIN_S);
-}
+/* ------------------------------------------------------------- renewal */
 
 bool
 login_is_busy(const struct login *l)
@@ -68,223 +47,6 @@ login_is_busy(const struct login *l)
 	return l->discover || l->alive || l->saving || l->refresh ||
 	    l->identity || l->unsaved || l->binding;
 }
-
-void
-login_answer_soon(struct login *l)
-{
-	loop_task_post(&l->answer);
-}
-
-/* Takes the asker off the list; its fn may start or cancel anything, even
- * free other askers, so the caller starts again from the head. */
-static void
-login_answer_one(struct login *l, struct login_bearer *b,
-    const struct tb_error *err)
-{
-	TAILQ_REMOVE(&l->askers, b, link);
-	b->login = NULL;
-	b->fn(b->arg, err ? NULL : &l->grant.access_token,
-	    err ? 0 : l->grant.access_expires_at, err);
-	free(b);
-}
-
-void
-login_askers_fail(struct login *l, const struct tb_error *err)
-{
-	struct tb_error copy = *err;
-
-	while (!TAILQ_EMPTY(&l->askers))
-		login_answer_one(l, TAILQ_FIRST(&l->askers), &copy);
-}
-
-/* A token renewed since it was asked for is given out even when the provider
- * makes shorter ones than the asker hoped for: asking again would not make it
- * longer. */
-static bool
-login_was_renewed_for(const struct login *l, const struct login_bearer *b)
-{
-	return l->n_refreshes > b->refreshes_before &&
-	    !secret_is_empty(&l->grant.access_token) &&
-	    !secret_equal(&l->grant.access_token, &l->refused_access) &&
-	    (!l->grant.access_expires_at ||
-		l->grant.access_expires_at > now_real_s());
-}
-
-/* Renewed for nothing: what the provider gave is over, or refused, already.
- * To ask again at once would go on for ever. */
-static bool
-login_renewal_is_futile(struct login *l)
-{
-	const struct login_bearer *b;
-	struct tb_error err = TB_ERROR_INIT;
-
-	TAILQ_FOREACH(b, &l->askers, link) {
-		if (l->n_refreshes == b->refreshes_before)
-			return false;
-	}
-	tb_error_set(&err, TB_E_BUSY, "the provider's new access token is "
-	    "over or refused already; is the clock right?");
-	login_retry_later(l, &err);
-	return true;
-}
-
-static struct login_bearer *
-login_next_good(const struct login *l)
-{
-	struct login_bearer *b;
-
-	TAILQ_FOREACH(b, &l->askers, link) {
-		if (b->for_provider && !l->endpoints_known)
-			continue;
-		if (login_access_is_good(l, b->min_valid_s) ||
-		    login_was_renewed_for(l, b))
-			return b;
-	}
-	return NULL;
-}
-
-/* ------------------------------------------- askers who ask the provider */
-
-/* Whoever would be answered but for the endpoints. */
-static bool
-login_lacks_endpoints(const struct login *l)
-{
-	const struct login_bearer *b;
-
-	if (l->endpoints_known)
-		return false;
-	TAILQ_FOREACH(b, &l->askers, link) {
-		if (b->for_provider && (login_access_is_good(l,
-		    b->min_valid_s) || login_was_renewed_for(l, b)))
-			return true;
-	}
-	return false;
-}
-
-static void
-login_fail_for_provider(struct login *l, const struct tb_error *err)
-{
-	struct login_bearer *b;
-
-	do {
-		TAILQ_FOREACH(b, &l->askers, link) {
-			if (b->for_provider)
-				break;
-		}
-		if (b)
-			login_answer_one(l, b, err);
-	} while (b);
-}
-
-/* No refresh: the access token is good, and a restart forgot where it may be
- * exchanged. */
-static void
-login_on_endpoints(void *arg, const struct tb_error *err)
-{
-	struct login *l = arg;
-	struct tb_error why;
-
-	l->discover = NULL;
-	if (err) {
-		why = *err;
-		tb_error_wrap(&why, "login '%s'", login_name(l));
-		login_fail_for_provider(l, &why);
-	} else if (!login_may_send(l)) {
-		login_need_human(l, LOGIN_MOVED);
-	} else {
-		l->endpoints_known = true;
-	}
-	login_answer_soon(l);
-}
-
-/* Whoever the present token is good enough for, whatever others hope for. */
-static void
-login_answer_good(struct login *l)
-{
-	struct login_bearer *b;
-
-	while ((b = login_next_good(l)))
-		login_answer_one(l, b, NULL);
-}
-
-static void
-login_on_answer(void *arg)
-{
-	struct login *l = arg;
-	struct tb_error err = TB_ERROR_INIT;
-
-	if (login_is_busy(l))
-		return; /* its end posts this task again */
-	login_take_next_conf(l);
-	if (!login_is_usable(l) && !TAILQ_EMPTY(&l->askers)) {
-		login_why_unusable(l, &err);
-		login_askers_fail(l, &err);
-		return;
-	}
-	login_answer_good(l);
-	if (TAILQ_EMPTY(&l->askers) || login_is_busy(l))
-		return;
-	if (login_lacks_endpoints(l)) {
-		l->discover = discover_start(l->env.loop, l->env.http, l->idp,
-		    DISCOVER_ENDPOINTS, login_on_endpoints, l);
-		return;
-	}
-	if (now_boot_ms() < l->not_before_ms) {
-		err = l->last_error;
-		err.retry_after_ms = l->not_before_ms - now_boot_ms();
-		login_askers_fail(l, &err);
-		return;
-	}
-	if (!login_renewal_is_futile(l))
-		login_begin_refresh(l);
-}
-
-struct login_bearer *
-login_bearer_start(struct login *l, int64_t min_valid_s, login_bearer_fn *fn,
-    void *arg)
-{
-	struct login_bearer *b = xnew(struct login_bearer);
-
-	b->login = l;
-	b->min_valid_s = min_valid_s;
-	b->refreshes_before = l->n_refreshes;
-	b->fn = fn;
-	b->arg = arg;
-	TAILQ_INSERT_TAIL(&l->askers, b, link);
-	loop_task_post(&l->answer);
-	return b;
-}
-
-struct login_bearer *
-login_bearer_for_provider(struct login *l, int64_t min_valid_s,
-    login_bearer_fn *fn, void *arg)
-{
-	struct login_bearer *b = login_bearer_start(l, min_valid_s, fn, arg);
-
-	b->for_provider = true; /* nobody has looked at it yet */
-	return b;
-}
-
-void
-login_bearer_cancel(struct login_bearer **bp)
-{
-	struct login_bearer *b = STEAL(*bp);
-
-	if (!b)
-		return;
-	if (b->login)
-		TAILQ_REMOVE(&b->login->askers, b, link);
-	free(b);
-}
-
-void
-login_bearer_refused(struct login *l, const struct secret *token)
-{
-	if (secret_equal(token, &l->grant.access_token))
-		secret_dup(&l->refused_access, token);
-}
-
-/* ------------------------------------------------------------- renewal */
 
 void
 login_refresh_stop(struct login *l)
@@ -313,14 +75,6 @@ login_audit(struct login *l, enum audit_event event, const char *reason)
 	};
 
 	audit_note(l->env.audit, &rec);
-}
-
-bool
-login_origins_hold(struct login *l)
-{
-	char *now _cleanup_free_ = idp_origins(l->idp);
-
-	return !l->grant.origins || streq(l->grant.origins, now);
 }
 
 static void
@@ -393,7 +147,7 @@ login_on_discovered(void *arg, const struct tb_error *err)
 	l->alive = http_call_start(l->env.http, &req, login_on_alive, l);
 }
 
-static void
+void
 login_begin_refresh(struct login *l)
 {
 	struct tb_error held = TB_ERROR_INIT;
@@ -539,7 +293,7 @@ login_write_ahead(struct login *l)
 	l->saving = login_save_ahead(l, login_on_written_ahead, l);
 }
 
-static void
+void
 login_retry_later(struct login *l, const struct tb_error *err)
 {
 	int64_t delay = backoff_next(&l->backoff, err->retry_after_ms);
@@ -648,8 +402,7 @@ login_schedule_keep_alive(struct login *l)
 void
 login_refresh_init(struct login *l)
 {
-	TAILQ_INIT(&l->askers);
-	loop_task_init(&l->answer, l->env.loop, login_on_answer, l);
+	login_bearers_init(l);
 	loop_timer_init(&l->keep_alive, l->env.loop, login_on_keep_alive, l);
 	loop_timer_init(&l->save_again, l->env.loop, login_on_save_again, l);
 	l->backoff = (struct backoff)BACKOFF_INIT(REFRESH_BACKOFF_BASE_MS,

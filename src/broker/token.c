@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A token's generations, which of them is released, and what is due when.
+ * A token's generations, their records, and which of them is released.
  * token_choose_current() is the only writer of `current`: whatever changes a
  * generation calls it, and it tells waiters and re-plans.
  */
@@ -22,8 +22,6 @@
 /* A holder's token that has none, and nobody asks for one. */
 #define KEPT_WITHOUT_VALUE_MS (10 * 60 * INT64_C(1000))
 
-static void token_on_plan(void *arg);
-
 struct token *
 token_new(const struct token_env *env, const struct conf *conf,
     const struct token_conf *tc)
@@ -41,7 +39,7 @@ token_new(const struct token_env *env, const struct conf *conf,
 	TAILQ_INIT(&t->settlings);
 	TAILQ_INIT(&t->revokings);
 	TAILQ_INIT(&t->batches);
-	loop_timer_init(&t->plan, env->loop, token_on_plan, t);
+	token_plan_init(t);
 	token_waiters_init(t);
 	token_mint_init(t);
 	token_update_init(t);
@@ -166,6 +164,12 @@ bool
 token_is_for_holders(const struct token *t)
 {
 	return t->tc->per_holder && !token_is_holders(t);
+}
+
+struct broker_releases *
+token_releases(struct token *t)
+{
+	return &t->releases;
 }
 
 const char *
@@ -337,176 +341,7 @@ token_drop_generation(struct token *t, struct generation *g)
 	generation_free(g);
 }
 
-/* ---------------------------------------------------------------- plan */
-
-/* FNV-1a over machine id and name: the same host renews the same token at the
- * same place of the window, and two hosts do not renew it together. */
-static uint64_t
-token_host_hash(const struct token *t)
-{
-	static char machine[64];
-	uint64_t h = UINT64_C(14695981039346656037);
-	FILE *f _cleanup_(fclosep) = machine[0] ? NULL :
-	    fopen("/etc/machine-id", "re");
-
-	if (f && !fgets(machine, sizeof(machine), f))
-		machine[0] = '\0';
-	if (!machine[0] && gethostname(machine, sizeof(machine) - 1) < 0)
-		machine[0] = '?';
-	for (const char *p = machine; *p; p++)
-		h = (h ^ (unsigned char)*p) * UINT64_C(1099511628211);
-	for (const char *p = t->tc->name; *p; p++)
-		h = (h ^ (unsigned char)*p) * UINT64_C(1099511628211);
-	return h;
-}
-
-int64_t
-token_renew_at(const struct token *t, const struct generation *g)
-{
-	int64_t life = g->expires_at - g->minted_at;
-	int64_t before = t->tc->renew_before_ms / 1000;
-	int64_t spread;
-
-	/* the service gave less than was asked for: margins follow what is */
-	if (before <= 0 || before >= life)
-		before = life / 3;
-	spread = (life - before) / 10;
-	if (spread > 0)
-		before += (int64_t)(token_host_hash(t) % (uint64_t)spread);
-	return g->expires_at - before;
-}
-
-/* Seconds until its renewal is due, by the clock that is further on. */
-int64_t
-token_renew_in_s(const struct token *t, const struct generation *g)
-{
-	return generation_left_least_s(g) -
-	    (g->expires_at - token_renew_at(t, g));
-}
-
-static bool
-token_may_renew(const struct token *t)
-{
-	unsigned caps = t->tc->backend->ops->caps(t->tc->backend,
-	    &t->tc->recipe);
-
-	return !t->parked && !token_is_for_holders(t) && !token_is_lease(t) &&
-	    !(caps & BACKEND_NO_MINT) && !store_is_quarantined(t->env.store);
-}
-
-int64_t
-token_renews_at(const struct token *t)
-{
-	return t->current && token_may_renew(t) ?
-	    token_renew_at(t, t->current) : 0;
-}
-
-struct broker_releases *
-token_releases(struct token *t)
-{
-	return &t->releases;
-}
-
-/* Is the current generation to be replaced now? */
-static bool
-token_renewal_is_due(const struct token *t)
-{
-	const struct generation *g = t->current;
-
-	if (!g || !token_may_renew(t))
-		return false;
-	if (token_is_outdated(t, g))
-		return true;
-	return token_renew_in_s(t, g) <= 0 && t->used;
-}
-
-/* Its service does not end it, and token_revoke.c is at it. */
-static bool
-token_is_ending(const struct generation *g)
-{
-	return g->endless && g->state == GENERATION_REVOKING;
-}
-
-void
-token_make_plan(struct token *t)
-{
-	int64_t next = INT64_MAX, in;
-	struct generation *g;
-
-	TAILQ_FOREACH(g, &t->gens, link) {
-		if (!token_is_ending(g))
-			next = MIN2(next, MAX2(generation_left_s(g), 0));
-	}
-	/* After a failure the retry timer or the login's return is what is
-	 * waited for; a deadline in the past would spin. */
-	if (t->current && token_may_renew(t) && !t->mint && !t->fresh &&
-	    !t->probing && !t->last_error.code) {
-		in = token_is_outdated(t, t->current) ? 0 :
-		    token_renew_in_s(t, t->current);
-		if (in > 0 || token_renewal_is_due(t))
-			next = MIN2(next, MAX2(in, 0));
-	}
-	next = MIN2(next, token_announce_in_s(t));
-	if (token_update_is_due(t))
-		next = 0;
-	if (next == INT64_MAX)
-		loop_timer_stop(&t->plan);
-	else
-		loop_timer_set(&t->plan, next * 1000);
-}
-
-static void
-token_retire_expired(struct token *t)
-{
-	struct generation *g, *next;
-
-	for (g = TAILQ_FIRST(&t->gens); g; g = next) {
-		next = TAILQ_NEXT(g, link);
-		if (generation_left_s(g) > 0 || g == t->fresh ||
-		    token_is_ending(g))
-			continue;
-		log_info("token", "%s: generation %" PRIu64 " has expired",
-		    t->tc->name, g->number);
-		if (g->endless)
-			token_end_expired(t, g);
-		else
-			token_drop_generation(t, g);
-	}
-}
-
-static void
-token_on_plan(void *arg)
-{
-	struct token *t = arg;
-
-	token_retire_expired(t);
-	token_choose_current(t);
-	token_announce(t);
-	token_update_next(t);
-	if (token_renewal_is_due(t))
-		token_mint_now(t);
-	else if (t->current && !t->used &&
-	    token_renew_in_s(t, t->current) <= 0)
-		log_info("token", "%s: nobody asked for generation %" PRIu64
-		    ", so it is not renewed", t->tc->name,
-		    t->current->number);
-	token_make_plan(t);
-}
-
-void
-token_clock_stepped(struct token *t)
-{
-	token_on_plan(t);
-}
-
-void
-token_resume(struct token *t)
-{
-	t->not_before_ms = 0;
-	backoff_reset(&t->backoff);
-	token_revoke_hurry(t);
-	token_on_plan(t);
-}
+/* ------------------------------------------------ which one is released */
 
 void
 token_choose_current(struct token *t)
@@ -555,7 +390,7 @@ token_activate(struct token *t)
 	    t->tc->backend));
 	token_choose_current(t);
 	t->used = true;
-	token_on_plan(t);
+	token_do_plan(t);
 }
 
 bool

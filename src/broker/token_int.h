@@ -2,7 +2,7 @@
 #pragma once
 /*
  * token_int - the inside of a token, for the files that share it: token.c
- * (records, plan), token_wait.c (askers), token_mint.c (new generations: mint,
+ * (records, what is released), token_plan.c (what is due), token_wait.c (askers), token_mint.c (new generations: mint,
  * probe, settle), token_revoke.c (the end of old ones), token_holders.c (who
  * has them), token_superseded.c (who still needs them), token_lease.c,
  * token_status.c.
@@ -131,7 +131,6 @@ struct token {
 
 /* token.c */
 void token_choose_current(struct token *t);
-void token_make_plan(struct token *t);
 void token_save_generation(struct token *t, const struct generation *g,
     struct writer_item **item, void (*fn)(void *, const struct tb_error *),
     void *arg);
@@ -143,10 +142,20 @@ void token_audit_generation(struct token *t, const struct generation *g,
 /* One that is not on its way out. */
 bool token_has_value(const struct token *t);
 struct login *token_login(const struct token *t);
+
+/* token_plan.c */
+void token_plan_init(struct token *t);
+void token_make_plan(struct token *t);
+/* What is due is done, and what is next is planned. */
+void token_do_plan(struct token *t);
 int64_t token_renew_at(const struct token *t, const struct generation *g);
 /* Of the current one; 0: it is not renewed. */
 int64_t token_renews_at(const struct token *t);
+/* Seconds until its renewal is due, by the clock that is further on. */
 int64_t token_renew_in_s(const struct token *t, const struct generation *g);
+/* Is the current generation to be replaced now? */
+bool token_renewal_is_due(const struct token *t);
+void token_retire_expired(struct token *t);
 
 /* token_expiry.c */
 /* Why nothing newer comes before the end of what is released, as far as can be

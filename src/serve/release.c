@@ -13,9 +13,6 @@
  */
 #include "serve/release.h"
 
-#include <inttypes.h>
-
-#include "base/log.h"
 #include "base/now.h"
 #include "base/principal.h"
 #include "base/util.h"
