@@ -13,88 +13,19 @@
  */
 #include "backend/token_exchange.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <strings.h>
 
 #include "backend/backend_int.h"
-#include "backend/check.h"
-#include "backend/template.h"
+#include "backend/token_exchange_int.h"
 #include "base/strbuf.h"
 #include "lib/form.h"
 #include "lib/jsonx.h"
 
 #define EXCHANGE_GRANT "urn:ietf:params:oauth:grant-type:token-exchange"
-#define EXCHANGE_TYPE "urn:ietf:params:oauth:token-type:"
 #define EXCHANGE_LIFE_MAX INT64_C(315360000) /* ten years, in seconds */
 
 enum { EXCHANGE_FIRST, EXCHANGE_HANDING_BACK };
-
-static const char *
-exchange_or(const char *own, const char *of_backend)
-{
-	return own ? own : of_backend;
-}
-
-static const char *
-exchange_audience(const struct backend_conf *c, const struct backend_recipe *r)
-{
-	return exchange_or(r->audience, c->audience);
-}
-
-static const char *
-exchange_resource(const struct backend_conf *c, const struct backend_recipe *r)
-{
-	return exchange_or(r->resource, c->resource);
-}
-
-static const char *
-exchange_scopes(const struct backend_conf *c, const struct backend_recipe *r)
-{
-	return exchange_or(r->scopes, c->scopes);
-}
-
-/* The next of some words, and *s behind it; NULL at the end. Owned. */
-static char *
-exchange_word(const char **s)
-{
-	const char *begin;
-	size_t n;
-
-	if (!*s)
-		return NULL;
-	begin = *s + strspn(*s, " \t");
-	n = strcspn(begin, " \t");
-	*s = begin + n;
-	return n ? xstrndup(begin, n) : NULL;
-}
-
-static bool
-exchange_has_word(const char *words, const char *word)
-{
-	char *w;
-
-	while ((w = exchange_word(&words))) {
-		bool same = streq(w, word);
-
-		free(w);
-		if (same)
-			return true;
-	}
-	return false;
-}
-
-/* "jwt" is the RFC's own URI of that name. Owned. */
-static char *
-exchange_type_uri(const char *type)
-{
-	if (!type)
-		type = "access_token";
-	return strchr(type, ':') ? xstrdup(type) :
-	    xasprintf("%s%s", EXCHANGE_TYPE, type);
-}
-
-/* ---------------------------------------------------------------- at load */
 
 static unsigned
 exchange_caps(const struct backend_conf *c, const struct backend_recipe *r)
@@ -106,117 +37,6 @@ exchange_caps(const struct backend_conf *c, const struct backend_recipe *r)
 	    caps;
 }
 
-/* The two words that make sense, or a URI of somebody's own. */
-static int
-exchange_check_type(const char *key, const char *type, struct tb_error *err)
-{
-	if (!type || streq(type, "access_token") || streq(type, "jwt"))
-		return 0;
-	if (streq(type, EXCHANGE_TYPE "refresh_token") ||
-	    streq(type, "refresh_token"))
-		return tb_error_set(err, TB_E_CONFIG,
-		    "%s: a refresh token is not for programs", key);
-	if (!isalpha((unsigned char)*type) || !strchr(type, ':') ||
-	    strpbrk(type, " \t"))
-		return tb_error_set(err, TB_E_CONFIG,
-		    "%s must be access_token, jwt or a URI such as "
-		    EXCHANGE_TYPE "jwt", key);
-	return 0;
-}
-
-/* RFC 8693 2.1: an absolute URI, without a fragment. */
-static int
-exchange_check_resource(const char *words, struct tb_error *err)
-{
-	char *word;
-
-	while ((word = exchange_word(&words))) {
-		size_t scheme = strcspn(word, ":");
-		bool fine = isalpha((unsigned char)*word) && word[scheme] &&
-		    word[scheme + 1] && !strchr(word, '#');
-
-		if (!fine)
-			tb_error_set(err, TB_E_CONFIG,
-			    "resource: '%.80s' is no absolute URI without a "
-			    "fragment (a name goes into audience)", word);
-		free(word);
-		if (!fine)
-			return -1;
-	}
-	return 0;
-}
-
-static int
-exchange_check_scopes(const char *scopes, struct tb_error *err)
-{
-	if (!scopes)
-		return 0;
-	if (strpbrk(scopes, "\"\\"))
-		return tb_error_set(err, TB_E_CONFIG,
-		    "scopes: no scope has a quote or a backslash");
-	if (exchange_has_word(scopes, "offline_access"))
-		return tb_error_set(err, TB_E_CONFIG,
-		    "scopes: offline_access asks for a refresh token, which is "
-		    "not for programs");
-	return 0;
-}
-
-static int
-exchange_check_probe(const struct backend_conf *c, struct tb_error *err)
-{
-	static const struct template_var none[] = { { "database", NULL } };
-
-	if (!c->probe_url)
-		return 0;
-	if (c->introspection)
-		return tb_error_set(err, TB_E_CONFIG,
-		    "probe_url and introspection are both set: one of them "
-		    "is to tell whether a token works");
-	return check_url(c, "probe_url", c->probe_url, none, ARRAY_SIZE(none),
-	    err);
-}
-
-static int
-exchange_check(const struct backend_conf *c, struct tb_error *err)
-{
-	if (c->management_token || !c->login)
-		return tb_error_set(err, TB_E_CONFIG,
-		    "type token-exchange turns a login's token into others: it "
-		    "takes login, and no management_token");
-	if (c->base_url)
-		return tb_error_set(err, TB_E_CONFIG,
-		    "base_url has no meaning for type token-exchange: the "
-		    "login's token endpoint is asked");
-	if (exchange_check_type("subject_token_type", c->subject_token_type,
-		err) < 0 ||
-	    exchange_check_type("requested_token_type",
-		c->requested_token_type, err) < 0 ||
-	    exchange_check_resource(c->resource, err) < 0 ||
-	    exchange_check_scopes(c->scopes, err) < 0 ||
-	    exchange_check_probe(c, err) < 0)
-		return -1;
-	return check_common(c, err);
-}
-
-static int
-exchange_check_recipe(const struct backend_conf *c,
-    const struct backend_recipe *r, struct tb_error *err)
-{
-	if (r->kind != BACKEND_KIND_ACCESS)
-		return tb_error_set(err, TB_E_CONFIG,
-		    "a backend of type token-exchange has only kind = access");
-	if (check_no_permissions(r, "type token-exchange (see audience and "
-	    "scopes)", err) < 0 ||
-	    exchange_check_resource(r->resource, err) < 0 ||
-	    exchange_check_scopes(r->scopes, err) < 0)
-		return -1;
-	if (exchange_audience(c, r) || exchange_resource(c, r) ||
-	    exchange_scopes(c, r))
-		return 0;
-	return check_full_access(r, "without audience, resource or scopes it "
-	    "has the whole power of its human", err);
-}
-
 /* ---------------------------------------------------------------- requests */
 
 static void
@@ -224,7 +44,7 @@ exchange_add_words(struct secret *form, const char *name, const char *words)
 {
 	char *word;
 
-	while ((word = exchange_word(&words))) {
+	while ((word = token_exchange_word(&words))) {
 		form_add(form, name, word);
 		free(word);
 	}
@@ -235,20 +55,21 @@ exchange_send_mint(struct backend_run *run, struct http_request *request,
     struct tb_error *err)
 {
 	const struct backend_conf *c = run->conf;
-	char *subject _cleanup_free_ = exchange_type_uri(c->subject_token_type);
-	char *wanted _cleanup_free_ = exchange_type_uri(
+	char *subject _cleanup_free_ = token_exchange_type_uri(
+	    c->subject_token_type);
+	char *wanted _cleanup_free_ = token_exchange_type_uri(
 	    c->requested_token_type);
 	struct secret form _cleanup_(secret_clear) = SECRET_INIT;
-	const char *scopes = exchange_scopes(c, run->recipe);
+	const char *scopes = token_exchange_scopes(c, run->recipe);
 
 	form_add(&form, "grant_type", EXCHANGE_GRANT);
 	form_add_secret(&form, "subject_token", &run->bearer);
 	form_add(&form, "subject_token_type", subject);
 	if (c->requested_token_type)
 		form_add(&form, "requested_token_type", wanted);
-	exchange_add_words(&form, "audience", exchange_audience(c,
+	exchange_add_words(&form, "audience", token_exchange_audience(c,
 	    run->recipe));
-	exchange_add_words(&form, "resource", exchange_resource(c,
+	exchange_add_words(&form, "resource", token_exchange_resource(c,
 	    run->recipe));
 	if (scopes)
 		form_add(&form, "scope", scopes);
@@ -388,14 +209,14 @@ exchange_judge_type(const struct backend_run *run, const char *issued,
     const char *token_type)
 {
 	const struct backend_conf *c = run->conf;
-	char *wanted _cleanup_free_ = exchange_type_uri(
+	char *wanted _cleanup_free_ = token_exchange_type_uri(
 	    c->requested_token_type);
-	bool access = streq(issued, EXCHANGE_TYPE "access_token");
+	bool access = streq(issued, TOKEN_EXCHANGE_TYPE "access_token");
 
 	if (!issued)
 		return "it does not say its issued_token_type";
 	if (c->requested_token_type ? !streq(issued, wanted) :
-		!access && !streq(issued, EXCHANGE_TYPE "jwt"))
+		!access && !streq(issued, TOKEN_EXCHANGE_TYPE "jwt"))
 		return "its issued_token_type is not the one asked for";
 	if (!token_type)
 		return "it does not say its token_type";
@@ -447,14 +268,14 @@ static void
 exchange_note(struct backend_run *run, json_t *root)
 {
 	const char *scope = json_string_value(json_object_get(root, "scope"));
-	const char *asked = exchange_scopes(run->conf, run->recipe);
+	const char *asked = token_exchange_scopes(run->conf, run->recipe);
 	char *word;
 
 	if (json_object_get(root, "refresh_token"))
 		run->note = xstrdup("a refresh token came with it, which "
 		    "nobody asked for: dropped");
-	while (!run->note && scope && (word = exchange_word(&asked))) {
-		if (!exchange_has_word(scope, word))
+	while (!run->note && scope && (word = token_exchange_word(&asked))) {
+		if (!token_exchange_has_word(scope, word))
 			run->note = xasprintf("the provider did not grant "
 			    "the scope %.80s", word);
 		free(word);
@@ -597,7 +418,7 @@ const struct backend_ops token_exchange_ops = {
 	.type = "token-exchange",
 	.kind = BACKEND_KIND_ACCESS,
 	.caps = exchange_caps,
-	.check = exchange_check,
-	.check_recipe = exchange_check_recipe,
+	.check = token_exchange_check,
+	.check_recipe = token_exchange_check_recipe,
 	.step = exchange_step,
 };
