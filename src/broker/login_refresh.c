@@ -243,6 +243,8 @@ login_on_save_again(void *arg)
 {
 	struct login *l = arg;
 
+	if (l->saving)
+		return; /* on its way, and tried again if that fails */
 	if (l->forgetting)
 		login_forget_again(l);
 	else
