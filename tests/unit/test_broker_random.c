@@ -14,6 +14,7 @@
 
 #include "base/backoff.h"
 #include "base/now.h"
+#include "base/principal.h"
 #include "base/strbuf.h"
 #include "broker_world.h"
 
@@ -22,7 +23,11 @@
 #define ASKERS 12
 #define HOUR_MS (3600 * INT64_C(1000))
 
-static const char *const names[] = { "db", "db2", "mgmt", "access" };
+static const char *const names[] = { "db", "db2", "mgmt", "access",
+	"db@lease:1:uid:1000", "db@lease:2:uid:1000" };
+#define RECIPES 4 /* of names; the others are leases */
+#define LEASES 2
+static const struct principal user = { .uid = 1000, .gid = 1 };
 
 struct life {
 	struct world w;
@@ -33,6 +38,7 @@ struct life {
 	size_t seen; /* requests looked at */
 	unsigned n_minted, n_refreshed;
 	uint64_t revoked_to[ARRAY_SIZE(names)];
+	bool leased[LEASES]; /* by its number - 1 */
 };
 
 static uint64_t rng;
@@ -270,7 +276,7 @@ operate(struct life *l)
 	struct tb_error err = TB_ERROR_INIT;
 	struct broker_job *job;
 	struct broker_view view;
-	unsigned i = upto(ARRAY_SIZE(names));
+	unsigned i = upto(RECIPES);
 
 	l->jobs_open++;
 	switch (upto(5)) {
@@ -331,7 +337,8 @@ reload(struct life *l, unsigned which)
 	};
 	struct strbuf b = STRBUF_INIT;
 	struct tb_error err = TB_ERROR_INIT;
-	const char *text = world_conf, *at;
+	char *first = world_conf_db("leases = 2\n", "");
+	const char *text = first, *at;
 	struct conf *next;
 	char *made;
 
@@ -350,6 +357,7 @@ reload(struct life *l, unsigned which)
 	made = strbuf_steal(&b);
 	next = world_load(made);
 	free(made);
+	free(first);
 	assert_int_equal(broker_reconfigure(l->w.broker, next, &err), 0);
 	conf_unref(l->w.conf);
 	l->w.conf = next;
@@ -368,13 +376,14 @@ crash(struct life *l)
 	l->seen = fake_http_requests(); /* it was not looked at turn by turn */
 	l->watch = NULL;
 	l->jobs_open = 0;
+	memset(l->leased, 0, sizeof(l->leased));
 }
 
 static void
 client(struct life *l)
 {
 	struct heard *h = &l->heard[upto(ASKERS)];
-	const char *name = names[upto(ARRAY_SIZE(names))];
+	const char *name = names[upto(RECIPES)];
 	struct broker_view view;
 	unsigned char sha[32];
 
@@ -397,6 +406,35 @@ client(struct life *l)
 	} else {
 		world_watch(&l->w, name, view.generation, h);
 	}
+}
+
+/* A run begins, comes back, asks, or is over. */
+static void
+run(struct life *l)
+{
+	unsigned i = upto(LEASES), number = l->leased[i] || upto(2) ? 0 : i + 1;
+	struct heard *h = &l->heard[upto(ASKERS)];
+	const char *name = names[RECIPES + i];
+	char taken[BROKER_NAME_SIZE];
+	struct tb_error err = TB_ERROR_INIT;
+
+	heard_clear(h);
+	if (l->leased[i]) {
+		l->leased[i] = upto(2) && broker_has_token(l->w.broker, name);
+		if (l->leased[i])
+			world_ask(&l->w, name, h);
+		else
+			broker_lease_end(l->w.broker, name, NULL, NULL);
+		return;
+	}
+	if (!broker_has_token(l->w.broker, "db") ||
+	    broker_lease_take(l->w.broker, "db", &user, &number, taken,
+	    &err) < 0)
+		return;
+	assert_in_range(number, 1, LEASES);
+	assert_false(l->leased[number - 1]);
+	assert_string_equal(taken, names[RECIPES + number - 1]);
+	l->leased[number - 1] = true;
 }
 
 static void
@@ -444,6 +482,10 @@ step(struct life *l)
 	case 21:
 		client(l);
 		break;
+	case 22:
+	case 23:
+		run(l);
+		break;
 	default:
 		service(l);
 		break;
@@ -462,6 +504,11 @@ wind_up(struct life *l)
 	fake_state_hold(false);
 	reload(l, 0);
 	turns(l);
+	for (int i = 0; i < LEASES; i++) {
+		if (l->leased[i])
+			broker_lease_end(l->w.broker, names[RECIPES + i], NULL,
+			    NULL);
+	}
 	for (int i = 0; i < 200; i++) {
 		for (int k = 0; k < 3; k++)
 			fake_http_push_json_for("/tokens", 200, "[]");
@@ -487,6 +534,9 @@ wind_up(struct life *l)
 				fail_msg("seed %u: intent %s stays",
 				    (unsigned)l->seed, key);
 		}
+		if (i >= RECIPES && broker_has_token(l->w.broker, names[i]))
+			fail_msg("seed %u: %s stays", (unsigned)l->seed,
+			    names[i]);
 	}
 }
 
@@ -503,6 +553,7 @@ test_random_lives(void **state)
 		fake_state_reset();
 		fake_state_seed("login", "ops", WORLD_GRANT(1795999999));
 		world_start(&l.w, world_conf);
+		reload(&l, 0);
 		for (int i = 0; i < STEPS; i++)
 			step(&l);
 		wind_up(&l);
