@@ -82,6 +82,7 @@ struct broker_view {
 	int64_t minted_at;       /* epoch seconds */
 	int64_t expires_at;      /* epoch seconds, by the clock that clients
 	                          * have now: one that was set moves it */
+	int64_t now_s;           /* when this was looked up */
 	struct broker_releases *releases; /* the token's, to be counted up */
 	uint64_t serial; /* changes whenever any of the above but expires_at
 	                  * does: with that, a key for what is made of it */

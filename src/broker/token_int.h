@@ -2,10 +2,10 @@
 #pragma once
 /*
  * token_int - the inside of a token, for the files that share it: token.c
- * (records, what is released), token_plan.c (what is due), token_wait.c (askers), token_mint.c (new generations: mint,
- * probe, settle), token_revoke.c (the end of old ones), token_holders.c (who
- * has them), token_superseded.c (who still needs them), token_lease.c,
- * token_status.c.
+ * (records, what is released), token_plan.c (what is due), token_wait.c
+ * (askers), token_mint.c (new generations: mint, probe, settle), token_revoke.c
+ * (the end of old ones), token_holders.c (who has them), token_superseded.c
+ * (who still needs them), token_lease.c, token_status.c.
  */
 #include <sys/queue.h>
 

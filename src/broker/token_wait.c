@@ -15,7 +15,7 @@
 #define WORTH_WAITING_MS 15000
 
 static void
-token_fill_view(struct token *t, struct broker_view *view)
+token_fill_view(struct token *t, int64_t now_s, struct broker_view *view)
 {
 	const struct generation *g = t->current;
 
@@ -29,6 +29,7 @@ token_fill_view(struct token *t, struct broker_view *view)
 	view->human = g->human;
 	view->minted_at = g->minted_at;
 	view->expires_at = g->expires_at;
+	view->now_s = now_s;
 	view->releases = &t->releases;
 	view->serial = t->serial;
 }
@@ -52,7 +53,6 @@ token_get(struct token *t, int64_t min_valid_s, struct broker_view *view)
 	bool by_wall;
 
 	t->asked = true;
-	t->asked_ms = now_boot_ms();
 	if (min_valid_s > t->asked_min_valid)
 		t->asked_min_valid = min_valid_s;
 	if (!t->current || t->withheld)
@@ -64,7 +64,7 @@ token_get(struct token *t, int64_t min_valid_s, struct broker_view *view)
 		t->used = true;
 		token_make_plan(t); /* its renewal may be overdue */
 	}
-	token_fill_view(t, view);
+	token_fill_view(t, now, view);
 	if (!by_wall) /* what a client is told goes by the clock it has */
 		view->expires_at = now + generation_left_s(t->current);
 	return true;
@@ -113,7 +113,7 @@ waiter_answer(struct token *t, struct broker_waiter *w,
 		w->fn(w->arg, NULL, err);
 	} else {
 		t->used = true;
-		token_fill_view(t, &view);
+		token_fill_view(t, now_real_s(), &view);
 		w->fn(w->arg, &view, NULL);
 	}
 	free(w);
@@ -207,6 +207,7 @@ token_add_waiter(struct token *t, uint64_t newer_than, int64_t min_valid_s,
 	struct broker_waiter *w = xnew(struct broker_waiter);
 
 	t->asked = true;
+	t->asked_ms = now_boot_ms();
 	w->token = t;
 	w->newer_than = newer_than;
 	w->min_valid_s = min_valid_s;

@@ -43,17 +43,52 @@ invalid(struct http1 *h, int status, const char *why)
 	return HTTP1_INVALID;
 }
 
+/* What a byte may stand in. One look each: the head of a request is most of
+ * what there is to do. */
+enum {
+	IN_TOKEN = 1,  /* tchar of RFC 9110: names of fields */
+	IN_VALUE = 2,  /* field values, obs-text too */
+	IN_TARGET = 4, /* as it is; '%' and '?' mean something */
+};
+static const unsigned char classes[256] = {
+	['\t'] = IN_VALUE,
+	[' '] = IN_VALUE,
+	['!'] = IN_TOKEN | IN_VALUE | IN_TARGET,
+	['"'] = IN_VALUE | IN_TARGET,
+	['#'] = IN_TOKEN | IN_VALUE,
+	['$'] = IN_TOKEN | IN_VALUE | IN_TARGET,
+	['%'] = IN_TOKEN | IN_VALUE,
+	['&' ... '\''] = IN_TOKEN | IN_VALUE | IN_TARGET,
+	['(' ... ')'] = IN_VALUE | IN_TARGET,
+	['*' ... '+'] = IN_TOKEN | IN_VALUE | IN_TARGET,
+	[','] = IN_VALUE | IN_TARGET,
+	['-' ... '.'] = IN_TOKEN | IN_VALUE | IN_TARGET,
+	['/'] = IN_VALUE | IN_TARGET,
+	['0' ... '9'] = IN_TOKEN | IN_VALUE | IN_TARGET,
+	[':' ... '>'] = IN_VALUE | IN_TARGET,
+	['?'] = IN_VALUE,
+	['@'] = IN_VALUE | IN_TARGET,
+	['A' ... 'Z'] = IN_TOKEN | IN_VALUE | IN_TARGET,
+	['[' ... ']'] = IN_VALUE | IN_TARGET,
+	['^' ... '`'] = IN_TOKEN | IN_VALUE | IN_TARGET,
+	['a' ... 'z'] = IN_TOKEN | IN_VALUE | IN_TARGET,
+	['{'] = IN_VALUE | IN_TARGET,
+	['|'] = IN_TOKEN | IN_VALUE | IN_TARGET,
+	['}'] = IN_VALUE | IN_TARGET,
+	['~'] = IN_TOKEN | IN_VALUE | IN_TARGET,
+	[128 ... 255] = IN_VALUE,
+};
+
+static bool
+is_in(char c, unsigned char class)
+{
+	return classes[(unsigned char)c] & class;
+}
+
 static bool
 is_digit(char c)
 {
 	return c >= '0' && c <= '9';
-}
-
-static bool
-is_token_char(char c)
-{
-	return is_digit(c) || (c >= 'a' && c <= 'z') ||
-	    (c >= 'A' && c <= 'Z') || (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 static int
@@ -85,13 +120,15 @@ parse_target(struct http1 *h, const char *buf, size_t at, size_t end)
 	if (at == end || buf[at] != '/')
 		return invalid(h, 400, "the request target must be a path");
 	for (i = at; i < end; i++) {
-		if (buf[i] <= ' ' || buf[i] >= 127 || buf[i] == '#')
+		if (is_in(buf[i], IN_TARGET))
+			continue;
+		if (buf[i] == '?') {
+			question = MIN2(question, i);
+			continue;
+		}
+		if (buf[i] != '%')
 			return invalid(h, 400,
 			    "the request target holds a forbidden character");
-		if (buf[i] == '?' && question == end)
-			question = i;
-		if (buf[i] != '%')
-			continue;
 		if (end - i < 3 || hex_value(buf[i + 1]) < 0 ||
 		    hex_value(buf[i + 2]) < 0)
 			return invalid(h, 400,
@@ -123,7 +160,7 @@ parse_method(struct http1 *h, const char *s, size_t len)
 		}
 	}
 	for (i = 0; i < len; i++)
-		if (!is_token_char(s[i]))
+		if (!is_in(s[i], IN_TOKEN))
 			break;
 	return len && i == len ? invalid(h, 501, "the method is unknown") :
 	    invalid(h, 400, "this is no HTTP request line");
@@ -229,7 +266,7 @@ parse_field(struct http1 *h, const char *buf, size_t at, size_t end)
 
 	if (buf[at] == ' ' || buf[at] == '\t')
 		return invalid(h, 400, "folded header lines are not spoken");
-	while (i < end && is_token_char(buf[i]))
+	while (i < end && is_in(buf[i], IN_TOKEN))
 		i++;
 	if (i == at || i == end || buf[i] != ':')
 		return invalid(h, 400, "a header line is malformed");
@@ -238,8 +275,7 @@ parse_field(struct http1 *h, const char *buf, size_t at, size_t end)
 	h->fields[h->n_fields].name = (struct http1_span){ (uint16_t)at,
 		(uint16_t)(i - at) };
 	for (value = ++i; i < end; i++)
-		if ((unsigned char)buf[i] < ' ' ? buf[i] != '\t' :
-		    buf[i] == 127)
+		if (!is_in(buf[i], IN_VALUE))
 			return invalid(h, 400,
 			    "a header line holds a control character");
 	while (value < end && (buf[value] == ' ' || buf[value] == '\t'))
@@ -370,14 +406,14 @@ http1_is(struct http1_view v, const char *s)
 }
 
 struct http1_view
-http1_field(const struct http1 *h, const char *buf, const char *name)
+http1_find(const struct http1 *h, const char *buf, const char *name,
+    size_t len)
 {
-	size_t n = strlen(name);
 	unsigned i;
 
 	for (i = 0; i < h->n_fields; i++)
-		if (h->fields[i].name.len == n &&
-		    strncasecmp(buf + h->fields[i].name.at, name, n) == 0)
+		if (h->fields[i].name.len == len &&
+		    strncasecmp(buf + h->fields[i].name.at, name, len) == 0)
 			return view_of(buf, h->fields[i].value);
 	return (struct http1_view){ NULL, 0 };
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 #define HTTP1_HEAD_MAX 8192
@@ -80,9 +81,15 @@ bool http1_has_head(const struct http1 *h);
 struct http1_view http1_path(const struct http1 *h, const char *buf);
 struct http1_view http1_query(const struct http1 *h, const char *buf);
 struct http1_view http1_body(const struct http1 *h, const char *buf);
-/* The first field of this name, which is given in lower case. */
-struct http1_view http1_field(const struct http1 *h, const char *buf,
-    const char *name);
+/* The first field of this name, which is given in lower case. Here, so that
+ * the compiler knows how long it is: each request is asked for half a dozen. */
+struct http1_view http1_find(const struct http1 *h, const char *buf,
+    const char *name, size_t len);
+static inline struct http1_view
+http1_field(const struct http1 *h, const char *buf, const char *name)
+{
+	return http1_find(h, buf, name, strlen(name));
+}
 /* Is there a field whose name begins so? */
 bool http1_has_field_prefix(const struct http1 *h, const char *buf,
     const char *prefix);

@@ -183,7 +183,7 @@ send_value(struct session *s, const struct broker_view *view,
 		.minor = session_minor(s),
 		.keep_alive = session_keeps_alive(s),
 		.request_id = rec->request_id,
-		.now_s = now_real_s(),
+		.now_s = view->now_s,
 	};
 	struct render_reply reply;
 

@@ -43,7 +43,8 @@ path_fits(const char *pattern, const char *s, const char *end,
 	is_name = pattern[1] == 'n';
 	if (pattern[1] == 'm' && !may_be_mount(s, (size_t)(end - s)))
 		return false;
-	rest = strchr(pattern, '}') + 1;
+	for (rest = pattern + 1; *rest++ != '}';)
+		;
 	for (stop = s; stop < end; stop++) {
 		stop = memchr(stop, '/', (size_t)(end - stop));
 		if (!stop)

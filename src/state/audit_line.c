@@ -65,14 +65,18 @@ void
 audit_line_init(struct audit_line *l)
 {
 	_cleanup_close_ int fd = open(BOOT_ID_FILE, O_RDONLY | O_CLOEXEC);
+	char id[40];
 	ssize_t n;
 
 	*l = (struct audit_line){ .now.epoch_s = INT64_MIN,
 		.expires.epoch_s = INT64_MIN };
-	n = fd < 0 ? -1 : read(fd, l->boot, sizeof(l->boot) - 1);
-	l->boot[n > 0 ? n : 0] = '\0';
+	n = fd < 0 ? -1 : read(fd, id, sizeof(id) - 1);
+	id[n > 0 ? n : 0] = '\0';
 	/* what needs no escaping: it is not looked at again */
-	l->boot[strspn(l->boot, "0123456789abcdef-")] = '\0';
+	id[strspn(id, "0123456789abcdef-")] = '\0';
+	if (id[0])
+		l->boot_len = (size_t)snprintf(l->boot, sizeof(l->boot),
+		    ",\"boot\":\"%s\"", id);
 }
 
 void
@@ -238,11 +242,7 @@ audit_line_open(struct audit_line *l, int64_t now_ms, struct strbuf *out)
 	ADD(out, "{\"time\":\"");
 	add_time(out, &l->now, s);
 	add(out, fraction, sizeof(fraction));
-	if (!l->boot[0])
-		return;
-	ADD(out, ",\"boot\":\"");
-	add(out, l->boot, strlen(l->boot));
-	ADD(out, "\"");
+	add(out, l->boot, l->boot_len);
 }
 
 static void

@@ -34,7 +34,8 @@ struct audit_line_kept {
 #define AUDIT_LINE_KEPT 64
 
 struct audit_line {
-	char boot[40]; /* boot id of the kernel, "" when there is none */
+	char boot[56]; /* `,"boot":"ID"`, of the kernel, where it has one */
+	size_t boot_len;
 	struct audit_line_time now, expires;
 	struct audit_line_kept kept[AUDIT_LINE_KEPT];
 };

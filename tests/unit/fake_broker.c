@@ -89,6 +89,7 @@ fill_view(struct fake_token *t, int64_t min_valid_s, struct broker_view *view)
 		.backend = "backend",
 		.minted_at = t->expires_at - 7200,
 		.expires_at = t->expires_at,
+		.now_s = now_real_s(),
 		.releases = &t->releases,
 		.serial = t->serial,
 	};

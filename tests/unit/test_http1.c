@@ -319,6 +319,44 @@ says_when_a_client_waits_for_100(void **state)
 	assert_false(http1_wants_continue(&h));
 }
 
+/* What RFC 9110 lets stand in a name and a value, and what we in a target. */
+static bool
+may_be_in_name(int c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+	    (c >= 'A' && c <= 'Z') || (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+static void
+takes_each_byte_where_it_may_be(void **state)
+{
+	for (int c = 0; c < 256; c++) {
+		const struct {
+			const char *head, *tail;
+			bool fine;
+		} places[] = {
+			{ GET "a", "c: v\r\n\r\n",
+				may_be_in_name(c) || c == ':' },
+			{ GET "a: b", "c\r\n\r\n",
+				(c >= ' ' && c != 127) || c == '\t' },
+			{ "GET /a", "b HTTP/1.1\r\n" HOST "\r\n",
+				c > ' ' && c < 127 && c != '#' && c != '%' },
+		};
+
+		for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+			char text[128];
+			struct http1 h;
+			int n = snprintf(text, sizeof(text), "%s_%s",
+			    places[i].head, places[i].tail);
+
+			text[strlen(places[i].head)] = (char)c;
+			if ((feed(&h, text, (size_t)n, false) ==
+				HTTP1_COMPLETE) != places[i].fine)
+				fail_msg("byte %d in place %zu", c, i);
+		}
+	}
+}
+
 static void
 makes_status_lines(void **state)
 {
@@ -353,6 +391,7 @@ main(void)
 		cmocka_unit_test(decodes_names),
 		cmocka_unit_test(reads_numbers),
 		cmocka_unit_test(says_when_a_client_waits_for_100),
+		cmocka_unit_test(takes_each_byte_where_it_may_be),
 		cmocka_unit_test(makes_status_lines),
 	};
 
