@@ -460,23 +460,20 @@ bundle_hurry(struct session_op *op, enum session_hurry why)
 static bool
 keys_differ(struct session *s, const json_t *names)
 {
-	_cleanup_free_ char *detail = NULL;
-	char one[ROUTE_NAME_MAX], other[ROUTE_NAME_MAX];
-	size_t i, k;
+	json_t *keys _cleanup_json_ = json_object();
+	char *detail _cleanup_free_ = NULL;
+	char key[ROUTE_NAME_MAX];
 
-	for (i = 0; i < json_array_size(names); i++) {
-		make_key(json_string_value(json_array_get(names, i)), one,
-		    sizeof(one));
-		for (k = 0; k < i; k++) {
-			make_key(json_string_value(json_array_get(names, k)),
-			    other, sizeof(other));
-			if (!streq(one, other))
-				continue;
+	for (size_t i = 0; i < json_array_size(names); i++) {
+		make_key(json_string_value(json_array_get(names, i)), key,
+		    sizeof(key));
+		if (json_object_get(keys, key)) {
 			detail = xasprintf("two tokens would be called %s; ask "
-			    "for the one with ?tokens=NAME", one);
+			    "for the one with ?tokens=NAME", key);
 			session_refuse(s, PROBLEM_CONFLICT, detail);
 			return false;
 		}
+		json_object_set_new(keys, key, json_true());
 	}
 	return true;
 }
