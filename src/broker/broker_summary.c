@@ -42,12 +42,27 @@ broker_outage_budget_s(struct broker *b, const char **token)
 	return least;
 }
 
-/* The earliest; 0: not known of any login. */
+/* Somebody waits for what it pays, or for itself. */
+static bool
+is_needed(struct broker *b, struct token *t)
+{
+	if (token_has_clients(t))
+		return true;
+	for (size_t i = 0; i < b->conf->n_backends; i++) {
+		if (streq(b->conf->backends[i]->management_token,
+			token_name(t)))
+			return true;
+	}
+	return false;
+}
+
+/* The earliest, and who it is that needs one, as a member of the status: a
+ * login, or a token to be imported. 0: not known of any. */
 static int64_t
-broker_human_needed_at(struct broker *b, const char **login)
+broker_human_needed_at(struct broker *b, const char **what, const char **name)
 {
 	struct login_numbers n;
-	int64_t first = 0;
+	int64_t first = 0, at;
 
 	for (size_t i = 0; i < b->n_logins; i++) {
 		login_get_numbers(b->logins[i], &n);
@@ -55,7 +70,17 @@ broker_human_needed_at(struct broker *b, const char **login)
 		    (first && n.human_needed_at >= first))
 			continue;
 		first = n.human_needed_at;
-		*login = login_name(b->logins[i]);
+		*what = "login";
+		*name = login_name(b->logins[i]);
+	}
+	for (size_t i = 0; i < b->n_tokens; i++) {
+		at = token_human_needed_at(b->tokens[i]);
+		if (!at || (first && at >= first) ||
+		    !is_needed(b, b->tokens[i]))
+			continue;
+		first = at;
+		*what = "import";
+		*name = token_name(b->tokens[i]);
 	}
 	return first;
 }
@@ -90,9 +115,9 @@ insecure_backends(const struct broker *b)
 void
 broker_add_summary(struct broker *b, json_t *o)
 {
-	const char *token = NULL, *login = NULL;
+	const char *token = NULL, *what = NULL, *name = NULL;
 	int64_t budget = broker_outage_budget_s(b, &token);
-	int64_t at = broker_human_needed_at(b, &login);
+	int64_t at = broker_human_needed_at(b, &what, &name);
 	json_t *one;
 
 	if (budget >= 0) {
@@ -104,7 +129,7 @@ broker_add_summary(struct broker *b, json_t *o)
 	if (at) {
 		one = json_object();
 		status_time(one, "at", at);
-		status_str(one, "login", login);
+		status_str(one, what, name);
 		json_object_set_new(o, "human_needed", one);
 	}
 	json_object_set_new(o, "insecure_backends", insecure_backends(b));
@@ -123,6 +148,7 @@ broker_status_line(struct broker *b)
 	struct strbuf line _cleanup_(strbuf_clear) = STRBUF_INIT;
 	struct tb_error err = TB_ERROR_INIT;
 	size_t ready = 0, human = 0, unsettled = 0, orphans = 0, ending = 0;
+	size_t refused = 0;
 	struct token_numbers t;
 	struct login_numbers l;
 	struct store_stats s;
@@ -132,6 +158,7 @@ broker_status_line(struct broker *b)
 		ready += t.expires_at != 0;
 		unsettled += t.unsettled;
 		ending += t.ending;
+		refused += token_is_refused(b->tokens[i]);
 	}
 	for (size_t i = 0; i < b->n_logins; i++) {
 		login_get_numbers(b->logins[i], &l);
@@ -150,6 +177,8 @@ broker_status_line(struct broker *b)
 	    "tokens end soon, without new ones");
 	add_plural(&line, human, "login needs a human",
 	    "logins need a human");
+	add_plural(&line, refused, "token that pays is refused: import another",
+	    "tokens that pay are refused: import others");
 	add_plural(&line, s.quarantined, "record in quarantine",
 	    "records in quarantine");
 	add_plural(&line, s.missing, "record missing", "records missing");

@@ -146,17 +146,23 @@ static void
 mint_on_called(void *arg, struct backend_run *run, const struct tb_error *err)
 {
 	struct mint *m = arg;
+	struct tb_error why;
 
 	m->call = NULL;
 	m->called |= !err || err->code != TB_E_UNREACHED;
 	if (!err) {
+		payer_worked(&m->env, m->tc->backend);
 		mint_succeed(m, run);
 	} else if (run->unauthorized && !m->again) {
 		m->again = true;
 		payer_refused(&m->env, m->tc->backend, &m->bearer);
 		mint_pay(m);
 	} else {
-		mint_fail(m, run->uncertain, err);
+		why = *err;
+		if (run->unauthorized)
+			payer_gave_up(&m->env, m->tc->backend, &m->bearer,
+			    &why);
+		mint_fail(m, run->uncertain, &why);
 	}
 }
 

@@ -166,3 +166,37 @@ payer_refused(const struct token_env *env, const struct backend_conf *backend,
 		    view.generation, sha, NULL);
 	}
 }
+
+/* NULL: what pays is none, or the broker makes it itself. */
+static struct token *
+payer_by_hand(const struct token_env *env, const struct backend_conf *backend)
+{
+	struct token *t = backend->management_token ? broker_token(env->broker,
+	    backend->management_token) : NULL;
+
+	return t && token_is_made_by_hand(t) ? t : NULL;
+}
+
+void
+payer_gave_up(const struct token_env *env, const struct backend_conf *backend,
+    const struct secret *bearer, struct tb_error *err)
+{
+	struct token *t = payer_by_hand(env, backend);
+	struct tb_error why = *err;
+
+	if (!t)
+		return;
+	token_payer_refused(t, bearer, backend->name, why.msg);
+	tb_error_set(err, TB_E_LOGIN, "token '%s', which pays, is refused: "
+	    "%.400s; make another one there, and run: tokenbrokerctl import "
+	    "%s", token_name(t), why.msg, token_name(t));
+}
+
+void
+payer_worked(const struct token_env *env, const struct backend_conf *backend)
+{
+	struct token *t = payer_by_hand(env, backend);
+
+	if (t)
+		token_payer_worked(t);
+}

@@ -28,3 +28,11 @@ int payer_as_client(void *broker, const struct backend_conf *backend,
  * one, where there is one. */
 void payer_refused(const struct token_env *env,
     const struct backend_conf *backend, const struct secret *bearer);
+/* ... and to the other one as well, or there was none. err is what is told: it
+ * names who is needed, where that is a human. */
+void payer_gave_up(const struct token_env *env,
+    const struct backend_conf *backend, const struct secret *bearer,
+    struct tb_error *err);
+/* The service has taken what was paid with. */
+void payer_worked(const struct token_env *env,
+    const struct backend_conf *backend);

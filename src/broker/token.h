@@ -71,6 +71,16 @@ const char *token_name(const struct token *t);
 /* Values come by import only: no login and no other token pays for them. */
 bool token_is_made_by_hand(const struct token *t);
 
+/* What pays, and was made by hand: the service has answered 401 to it (why, a
+ * text), or has taken it. */
+void token_payer_refused(struct token *t, const struct secret *bearer,
+    const char *backend, const char *why);
+void token_payer_worked(struct token *t);
+bool token_is_refused(const struct token *t);
+/* When somebody has to make the next one by hand, epoch seconds: now, or at
+ * the end of this one; 0: it is not made by hand. */
+int64_t token_human_needed_at(const struct token *t);
+
 /* What a min_valid may be: renewal begins that long before the end. */
 int64_t token_max_min_valid(const struct token *t);
 bool token_get(struct token *t, int64_t min_valid_s, struct broker_view *view);

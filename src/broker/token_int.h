@@ -5,7 +5,8 @@
  * (records, what is released), token_plan.c (what is due), token_wait.c
  * (askers), token_mint.c (new generations: mint, probe, settle), token_revoke.c
  * (the end of old ones), token_holders.c (who has them), token_superseded.c
- * (who still needs them), token_lease.c, token_status.c.
+ * (who still needs them), token_lease.c,
+ * token_payer.c (what is heard of one that pays), token_status.c.
  */
 #include <sys/queue.h>
 
@@ -98,6 +99,7 @@ struct token {
 	struct backoff backoff;
 	int64_t not_before_ms;
 	struct tb_error last_error; /* of the last mint; TB_OK: none */
+	uint64_t refused; /* generation that a service it pays refuses */
 	int64_t last_error_at;
 
 	/* does a value that a holder complained of still work? */

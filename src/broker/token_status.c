@@ -25,6 +25,8 @@ token_state(const struct token *t)
 {
 	if (t->withheld)
 		return "withheld";
+	if (token_is_refused(t))
+		return "refused";
 	if (t->current)
 		return t->mint || t->probing ? "renewing" : "ready";
 	if (t->probing)
@@ -97,8 +99,7 @@ token_status_human(const struct token *t)
 		status_str(o, "human", login_human(l));
 	} else {
 		status_str(o, "import", hand->tc->name);
-		at = hand->current ? hand->current->expires_at :
-		    now_real_s();
+		at = token_human_needed_at(hand);
 	}
 	status_time(o, "needed_at", at);
 	if (!at && t->current)

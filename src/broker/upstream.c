@@ -41,6 +41,7 @@ upstream_on_called(void *arg, struct backend_run *run,
     const struct tb_error *err)
 {
 	struct upstream *u = arg;
+	struct tb_error why = TB_ERROR_INIT;
 
 	u->call = NULL;
 	if (err && run->unauthorized && !u->again && u->pays) {
@@ -54,7 +55,15 @@ upstream_on_called(void *arg, struct backend_run *run,
 		upstream_pay(u);
 		return;
 	}
-	u->done(u->arg, run, err);
+	if (err) {
+		why = *err;
+		if (run->unauthorized && u->pays)
+			payer_gave_up(&u->env, u->tc->backend, &run->bearer,
+			    &why);
+	} else if (u->pays) {
+		payer_worked(&u->env, u->tc->backend);
+	}
+	u->done(u->arg, run, err ? &why : NULL);
 	upstream_free(u);
 }
 

@@ -179,7 +179,11 @@ judge_token(struct doctor *d, const struct json_t *o, int64_t now)
 
 	if (!name)
 		return;
-	if (error)
+	if (streq(jval_str(o, "state"), "refused"))
+		doctor_add_take(d, FINDING_FAIL, area_tokens, xasprintf(
+		    "tokenbrokerctl import %s", name), "token %s, which pays, "
+		    "needs a human: %s", name, error ? error : "it is refused");
+	else if (error)
 		doctor_add(d, ready ? FINDING_WARN : FINDING_FAIL, area_tokens,
 		    "tokenbrokerctl status shows it whole", "token %s, %s: %s",
 		    name, phrase_when(error_at - now, when, sizeof(when)),

@@ -29,7 +29,7 @@ state_colour(const char *state)
 	static const char *const good[] = { "granted", "refreshing", "ready",
 		"renewing" };
 	static const char *const bad[] = { "human_needed", "failed",
-		"withheld", "empty" };
+		"withheld", "empty", "refused" };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(good); i++)
@@ -150,6 +150,7 @@ add_outlook(struct screen *s, const struct json_t *o)
 	const struct json_t *human = jval_get(o, "human_needed");
 	const char *token = jval_str(budget, "token");
 	const char *login = jval_str(human, "login");
+	const char *import = jval_str(human, "import");
 	int64_t left = jval_int(budget, "seconds", 0);
 	int64_t at = jval_time(human, "at");
 	char buf[PHRASE_SIZE];
@@ -162,11 +163,12 @@ add_outlook(struct screen *s, const struct json_t *o)
 		term_add_clean(&s->out, token, s->term.utf8);
 		strbuf_adds(&s->out, ")\n");
 	}
-	if (login && at) {
-		strbuf_addf(&s->out, "human needed: %s (login ",
+	if ((login || import) && at) {
+		strbuf_addf(&s->out, "human needed: %s (%s ",
 		    at <= s->now ? "now" : phrase_when(at - s->now, buf,
-		    sizeof(buf)));
-		term_add_clean(&s->out, login, s->term.utf8);
+		    sizeof(buf)), login ? "login" : "import");
+		term_add_clean(&s->out, login ? login : import,
+		    s->term.utf8);
 		strbuf_adds(&s->out, ")\n");
 	} else if (token) {
 		strbuf_adds(&s->out, "human needed: not known\n");
@@ -458,7 +460,6 @@ status_screen(struct strbuf *out, const struct json_t *o, int64_t now,
 {
 	struct screen whole = { .term = *term, .now = now, .out = STRBUF_INIT,
 		.wrong = STRBUF_INIT }, *s = &whole;
-	const char *login = jval_str(jval_get(o, "human_needed"), "login");
 	int64_t at = jval_time(jval_get(o, "human_needed"), "at");
 	size_t head;
 
@@ -479,5 +480,5 @@ status_screen(struct strbuf *out, const struct json_t *o, int64_t now,
 	strbuf_clear(&s->out);
 	strbuf_clear(&s->wrong);
 	return (struct status_verdict){ .bad = s->bad,
-		.human = login && at && at <= now };
+		.human = at && at <= now };
 }

@@ -117,6 +117,16 @@ say_human_needed(struct say *s)
 }
 
 static void
+say_import_needed(struct say *s)
+{
+	strbuf_addf(&s->text, "Token '%s', which pays, needs a human",
+	    get(s, "token"));
+	add_reason(s);
+	strbuf_addf(&s->next, "Make another one at the service, and run "
+	    "'tokenbrokerctl import %s' there.", get(s, "token"));
+}
+
+static void
 say_login_pending(struct say *s)
 {
 	strbuf_addf(&s->text, "A login of '%s' has begun; a human has to "
@@ -334,6 +344,9 @@ struct row {
 static const struct row rows[] = {
 	{ "human_needed", EVENT_HUMAN_NEEDED, "error", "login",
 	    say_human_needed, { "login" }, true, ENDS_NOTHING },
+	/* of a value that a human has to make: nothing tells its end */
+	{ "human_needed", EVENT_HUMAN_NEEDED, "error", "token",
+	    say_import_needed, { NULL }, false, ENDS_NOTHING },
 	{ "login_started", EVENT_LOGIN_PENDING, "notice", "login",
 	    say_login_pending, { NULL }, false, ENDS_NOTHING },
 	{ "login_granted", EVENT_LOGIN_GRANTED, "info", "login",
@@ -453,6 +466,14 @@ event_build(const struct row *r, const json_t *rec, const char *id,
 	out->json = o;
 }
 
+/* Of several rows for a record, the one whose subject that has. */
+static bool
+is_about(const struct row *r, const json_t *rec)
+{
+	return r->type != EVENT_HUMAN_NEEDED ||
+	    json_object_get(rec, r->subject);
+}
+
 bool
 event_from_line(const char *line, size_t len, const char *host,
     struct event *out)
@@ -467,7 +488,7 @@ event_from_line(const char *line, size_t len, const char *host,
 
 	*out = (struct event){ .seq = 0 };
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
-		if (streq(rows[i].record, name))
+		if (streq(rows[i].record, name) && is_about(&rows[i], rec))
 			break;
 	if (!name || !hash || i == ARRAY_SIZE(rows))
 		return false;

@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import http.server
 import json
+import re
 import ssl
 import threading
 import uuid
@@ -173,6 +174,27 @@ def test_life(shape):
         assert tb.ctl("revoke", "--yes", "t").returncode == 0
         assert all("revokedAt" in t for t in server.tokens.values())
         assert tb.ctl("reconcile", "it").returncode == 0
+
+
+def test_the_payer_is_refused():
+    """Somebody revoked at the service what pays there: everybody who looks is told what to do, and it ends with that."""
+    with stand_in("dedicated") as server, running(
+            server, backend(server, "dedicated", "allow_insecure_loopback = yes\n") + token()) as tb:
+        assert re.search(r"^human needed: in (1d|2.h .*) \(import boss\)$", tb.ctl("status").stdout, re.M)
+        server.payer, revoked = "M.V1." + uuid.uuid4().hex, server.payer
+        done = tb.ctl("get", "t")
+        assert done.returncode == 3 and "tokenbrokerctl import boss" in done.stderr, done.stderr
+        screen = tb.ctl("status").stdout
+        assert "human needed: now (import boss)" in screen and "run: tokenbrokerctl import boss" in screen, screen
+        assert tb.ctl("status", "--check").returncode == 3
+        assert "tokenbrokerctl import boss" in tb.ctl("doctor").stdout
+        told = tb.ctl("events", "--once", "--after", "0", "--types", "human_needed", "--json", check=0).stdout.splitlines()
+        assert [json.loads(e)["subject"] for e in told] == ["token boss"]
+        assert revoked not in screen + done.stderr + told[0]
+        tb.learn_value(server.payer)
+        tb.ctl("import", "boss", "--expires-at", "80d", stdin=server.payer, check=0)
+        util.wait_until(lambda: tb.ctl("get", "t").returncode == 0, 60, "a mint with the new one")
+        assert tb.ctl("status", "--check").returncode == 0, tb.ctl("status").stdout
 
 
 def test_no_end_there_is_ended_here():

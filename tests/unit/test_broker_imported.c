@@ -225,6 +225,86 @@ test_none_is_none(void **state)
 }
 
 /* A lost login ends what it paid; a login that works does not. */
+/* ------------------------------------------------- what pays is refused */
+
+#define DB "[token db]\nbackend = prod\npermissions = read:x\n" \
+	"lifetime = 6h\nprobe = none\n"
+
+static int
+setup_db(void **state)
+{
+	*state = start(DB);
+	return 0;
+}
+
+static void
+push_refusals(void)
+{
+	for (int i = 0; i < 2; i++) /* asked with another one, if there is */
+		fake_http_push_json_for("/tokens", 401,
+		    "{\"message\":\"no such token\"}");
+}
+
+/* It is told once, to whom it stops and to whoever looks; and a human ends it.
+ */
+static void
+test_refused_payer_needs_a_human(void **state)
+{
+	struct world *w = *state;
+	struct heard h = { .answers = 0 };
+
+	import(w, NULL, 80 * 86400);
+	push_refusals();
+	world_ask(w, "db", &h);
+	fake_loop_run_pending();
+	assert_int_equal(h.err.code, TB_E_LOGIN);
+	assert_non_null(strstr(h.err.msg, "token 'mgmt', which pays, is "
+	    "refused"));
+	assert_non_null(strstr(h.err.msg, "no such token"));
+	assert_non_null(strstr(h.err.msg, "tokenbrokerctl import mgmt"));
+	assert_string_equal(said(w, "mgmt", "state"), "refused");
+	assert_non_null(strstr(said(w, "mgmt", "last_error"),
+	    "tokenbrokerctl import mgmt"));
+	assert_int_equal(fake_state_audits(AUDIT_HUMAN_NEEDED), 1);
+	push_refusals();
+	fake_loop_advance(HOUR_MS);
+	heard_clear(&h);
+	world_ask(w, "db", &h);
+	fake_loop_run_pending();
+	assert_int_equal(fake_state_audits(AUDIT_HUMAN_NEEDED), 1);
+	heard_clear(&h);
+	fake_http_drop_scripted();
+	import(w, NULL, 80 * 86400);
+	assert_string_equal(said(w, "mgmt", "state"), "ready");
+	assert_string_equal(said(w, "mgmt", "last_error"), "");
+	world_push_mint("id-1", "apiv1_one");
+	fake_loop_advance(HOUR_MS);
+	world_ask(w, "db", &h);
+	fake_loop_run_pending();
+	assert_string_equal(h.value, "apiv1_one");
+}
+
+/* A gateway in front of the service had a bad minute. */
+static void
+test_refused_payer_is_taken_again(void **state)
+{
+	struct world *w = *state;
+	struct heard h = { .answers = 0 };
+
+	import(w, NULL, 80 * 86400);
+	push_refusals();
+	world_ask(w, "db", &h);
+	fake_loop_run_pending();
+	assert_string_equal(said(w, "mgmt", "state"), "refused");
+	heard_clear(&h);
+	world_push_mint("id-1", "apiv1_one");
+	world_ask(w, "db", &h);
+	fake_loop_advance(HOUR_MS);
+	assert_string_equal(h.value, "apiv1_one");
+	assert_string_equal(said(w, "mgmt", "state"), "ready");
+	assert_string_equal(said(w, "mgmt", "last_error"), "");
+}
+
 static void
 test_lost_login_is_told(void **state)
 {
@@ -359,6 +439,8 @@ main(void)
 		T(test_short_life, setup),
 		T(test_a_new_one_ends_the_alarm, setup),
 		T(test_none_is_none, setup_none),
+		T(test_refused_payer_needs_a_human, setup_db),
+		T(test_refused_payer_is_taken_again, setup_db),
 		T(test_lost_login_is_told, setup_login),
 		T(test_found_by_its_prefix, setup),
 		T(test_short_prefix_is_none, setup),

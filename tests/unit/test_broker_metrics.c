@@ -172,6 +172,17 @@ summary(struct world *w, const char *key)
 }
 
 static void
+import_mgmt(struct world *w)
+{
+	struct secret value = SECRET_INIT;
+
+	secret_set_str(&value, "M.V1.secret");
+	broker_import(w->broker, "mgmt", &value, NULL, now_real_s() +
+	    80 * 86400, NULL, NULL);
+	fake_loop_run_pending();
+}
+
+static void
 test_status_has_both(void **state)
 {
 	struct world *w = *state;
@@ -184,6 +195,14 @@ test_status_has_both(void **state)
 	assert_string_equal(json_string_value(json_object_get(o, "token")),
 	    "db");
 	json_decref(o);
+	/* what pays and was never imported, then what the provider says */
+	o = summary(w, "human_needed");
+	assert_string_equal(json_string_value(json_object_get(o, "import")),
+	    "mgmt");
+	assert_string_equal(json_string_value(json_object_get(o, "at")),
+	    "2026-11-22T17:20:00Z");
+	json_decref(o);
+	import_mgmt(w);
 	o = summary(w, "human_needed");
 	assert_string_equal(json_string_value(json_object_get(o, "login")),
 	    "ops");

@@ -51,6 +51,10 @@ tells_each_record(void **state)
 	} table[] = {
 		{ HUMAN(1), "human_needed", "login ops", "Login 'ops' needs a "
 		    "human: the grant is gone.", "human_needed/ops", NULL },
+		{ LINE(1, "human_needed", ",\"token\":\"m\",\"reason\":"
+		    "\"'prod' refuses it\""), "human_needed", "token m",
+		    "Token 'm', which pays, needs a human: 'prod' refuses it.",
+		    NULL, NULL },
 		{ LINE(1, "login_started", ",\"login\":\"ops\""),
 		    "login_pending", "login ops", "A login of 'ops' has begun; "
 		    "a human has to approve it.", NULL, NULL },
