@@ -120,6 +120,9 @@ conf_free(struct conf *c)
 	free(c->ca_file);
 	free(c->proxy);
 	free(c->metrics_file);
+	for (size_t i = 0; i < c->n_warnings; i++)
+		free(c->warnings[i]);
+	free(c->warnings);
 	free(c);
 }
 

@@ -53,6 +53,10 @@ struct conf {
 	/* made by conf_token_of */
 	struct token_conf **copies;
 	size_t n_copies;
+
+	/* Worth changing, and no reason to refuse it: "FILE:LINE: ..." */
+	char **warnings;
+	size_t n_warnings;
 };
 
 /* path: the main file; PATH's directory + "/conf.d/" holds the drop-ins, read

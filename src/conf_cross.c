@@ -298,6 +298,36 @@ check_rule(const struct conf_build *b, const struct conf_item *item,
 	return 0;
 }
 
+/* ---------------------------------------------------------------- warnings */
+
+/* A request that is given up after its time-out may have arrived long before:
+ * what it made is looked for until settle_time after it began. */
+static void
+warn_of_settle_time(struct conf_build *b, const struct conf_item *item)
+{
+	const struct backend_conf *c = item->object;
+	struct conf *conf = b->conf;
+	struct strbuf settle _cleanup_(strbuf_clear) = STRBUF_INIT;
+	struct strbuf timeout _cleanup_(strbuf_clear) = STRBUF_INIT;
+	struct tb_error text = TB_ERROR_INIT;
+	const struct conf_item *broker = conf_item_find(b, CONF_BROKER, NULL);
+	bool here = conf_is_set(item, "timeout");
+
+	if (conf->settle_time_ms >= c->timeout_ms ||
+	    !(c->ops->caps(c, NULL) & BACKEND_CAN_LIST))
+		return;
+	conf_value_duration(&settle, conf->settle_time_ms);
+	conf_value_duration(&timeout, c->timeout_ms);
+	conf_error(here ? item : broker, here ? "timeout" : "settle_time",
+	    &text, "settle_time is %s, less than timeout = %s of [backend %s]: "
+	    "a mint whose answer is lost is looked for no longer than the "
+	    "request itself may last, and its token could be missed",
+	    strbuf_str(&settle), strbuf_str(&timeout), c->name);
+	conf->warnings = xreallocarray(conf->warnings, conf->n_warnings + 1,
+	    sizeof(conf->warnings[0]));
+	conf->warnings[conf->n_warnings++] = xstrdup(text.msg);
+}
+
 int
 conf_cross(struct conf_build *b, struct tb_error *err)
 {
@@ -313,6 +343,8 @@ conf_cross(struct conf_build *b, struct tb_error *err)
 		    (item->section == CONF_CLIENT &&
 			check_rule(b, item, err) < 0))
 			return -1;
+		if (item->section == CONF_BACKEND)
+			warn_of_settle_time(b, item);
 	}
 	return acl_check_shadowed(b->conf->rules, b->conf->n_rules, err);
 }

@@ -204,6 +204,14 @@ app_look_at_key(struct app *a)
 	seal_free(seal);
 }
 
+/* What is not wrong and should be looked at; the text names file and line. */
+static void
+app_warn(const struct conf *c)
+{
+	for (size_t i = 0; i < c->n_warnings; i++)
+		log_warn("conf", "%s", c->warnings[i]);
+}
+
 static loop_fn app_on_status;
 
 static int
@@ -232,6 +240,7 @@ app_reload(void *arg, struct tb_error *err)
 	conf_unref(a->conf);
 	a->conf = next;
 	app_look_at_key(a);
+	app_warn(next);
 	log_info("conf", "reloaded %s: %zu login%s, %zu backend%s, %zu "
 	    "token%s, %zu rule%s", a->conf_path, COUNTED(next->n_logins),
 	    COUNTED(next->n_backends), COUNTED(next->n_tokens),
@@ -438,6 +447,9 @@ main(int argc, char **argv)
 		return EXIT_CONFIG;
 	}
 	if (mode == APP_CHECK) {
+		for (size_t i = 0; i < a.conf->n_warnings; i++)
+			fprintf(stderr, "tokenbrokerd: warning: %s\n",
+			    a.conf->warnings[i]);
 		printf("%s: good: %zu login%s, %zu backend%s, %zu token%s, "
 		    "%zu rule%s\n", a.conf_path, COUNTED(a.conf->n_logins),
 		    COUNTED(a.conf->n_backends), COUNTED(a.conf->n_tokens),
@@ -447,6 +459,7 @@ main(int argc, char **argv)
 	} else {
 		log_set_level((enum log_level)log_level_from_name(
 		    a.conf->log_level));
+		app_warn(a.conf);
 		if (app_run(&a, &err) < 0) {
 			log_error("main", "%s", err.msg);
 			status = err.code == TB_E_CONFIG ? EXIT_CONFIG : 1;

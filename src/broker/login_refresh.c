@@ -13,10 +13,9 @@
  * one more is allowed, once the provider is seen to answer anything at all:
  * a provider that merely hangs must not eat the grant.
  */
-#include <inttypes.h>
-
 #include "base/log.h"
 #include "base/now.h"
+#include "base/timefmt.h"
 #include "broker/login_int.h"
 #include "lib/http.h"
 #include "ops/discover.h"
@@ -299,6 +298,7 @@ void
 login_retry_later(struct login *l, const struct tb_error *err)
 {
 	int64_t delay = backoff_next(&l->backoff, err->retry_after_ms);
+	char in[TIMEFMT_SIZE];
 
 	if (l->grant.redeeming > 0)
 		delay = MAX2(delay, UNRESOLVED_WAIT_MS);
@@ -307,8 +307,8 @@ login_retry_later(struct login *l, const struct tb_error *err)
 	l->last_error.retry_after_ms = delay;
 	l->not_before_ms = now_boot_ms() + delay;
 	l->n_refresh_failures++;
-	log_warn("login", "%s: refresh failed (%s), not before %" PRId64 " ms",
-	    login_name(l), err->msg, delay);
+	log_warn("login", "%s: refresh failed (%s), next attempt in %s",
+	    login_name(l), err->msg, timefmt_duration(delay, in, sizeof(in)));
 	login_audit(l, AUDIT_REFRESH_FAILED, tb_error_name(err->code));
 	login_enter(l, LOGIN_GRANTED);
 	loop_timer_set(&l->keep_alive, delay);

@@ -56,6 +56,7 @@ static void
 token_retry_later(struct token *t, const struct tb_error *err)
 {
 	int64_t delay = backoff_next(&t->backoff, err->retry_after_ms);
+	char in[TIMEFMT_SIZE];
 
 	t->last_error = *err;
 	t->last_error_at = now_real_s();
@@ -71,8 +72,9 @@ token_retry_later(struct token *t, const struct tb_error *err)
 	} else {
 		t->not_before_ms = now_boot_ms() + delay;
 		loop_timer_set(&t->retry, delay);
-		log_warn("token", "%s: mint failed (%s), next attempt in %"
-		    PRId64 " ms", t->tc->name, err->msg, delay);
+		log_warn("token", "%s: mint failed (%s), next attempt in %s",
+		    t->tc->name, err->msg, timefmt_duration(delay, in,
+		    sizeof(in)));
 	}
 	if (!tb_error_is_transient(err)) {
 		t->last_error.retry_after_ms = delay;
@@ -120,10 +122,12 @@ static void
 token_refuse_fresh(struct token *t, struct generation *g)
 {
 	struct tb_error err = TB_ERROR_INIT;
+	char life[TIMEFMT_SIZE];
 
-	tb_error_set(&err, TB_E_UPSTREAM, "'%s' gave a value that lives for %"
-	    PRId64 " s, which is less than min_lifetime in [broker]",
-	    g->backend, g->expires_at - g->minted_at);
+	tb_error_set(&err, TB_E_UPSTREAM, "'%s' gave a value that lives for %s"
+	    ", which is less than min_lifetime in [broker]", g->backend,
+	    timefmt_duration((g->expires_at - g->minted_at) * 1000, life,
+	    sizeof(life)));
 	token_revoke_resume(t, g);
 	token_retry_later(t, &err);
 }

@@ -14,6 +14,7 @@
 
 #include "base/now.h"
 #include "base/tb_error.h"
+#include "base/timefmt.h"
 #include "ctl/term.h"
 
 #define RETRY_FIRST_MS 50
@@ -138,6 +139,7 @@ be_patient(const struct ctl *ctl, struct patience *p, int64_t asked_s)
 {
 	struct timespec t;
 	int64_t now = now_boot_ms(), ms;
+	char more[TIMEFMT_SIZE];
 
 	if (now >= p->ends)
 		return false;
@@ -145,9 +147,10 @@ be_patient(const struct ctl *ctl, struct patience *p, int64_t asked_s)
 	p->pause_ms = MIN2(2 * p->pause_ms, RETRY_MAX_MS);
 	if (!p->noted && now + ms - p->began >= NOTE_AFTER_MS) {
 		p->noted = true;
-		ctl_note(ctl, "%s; trying for %lld s more", p->restarting ?
+		ctl_note(ctl, "%s; trying for %s more", p->restarting ?
 		    "tokenbrokerd restarts" : "not ready yet",
-		    (long long)((p->ends - now + 999) / 1000));
+		    timefmt_duration((p->ends - now + 999) / 1000 * 1000, more,
+		    sizeof(more)));
 	}
 	t = (struct timespec){ .tv_sec = ms / 1000,
 		.tv_nsec = ms % 1000 * 1000000 };

@@ -18,6 +18,7 @@
 #include "base/now.h"
 #include "base/strbuf.h"
 #include "base/tb_error.h"
+#include "base/timefmt.h"
 
 #define CONNECT_S 20 /* a full queue on the socket: the daemon is busy */
 #define IN_SIZE 4095 /* with its NUL one page: it is wiped in the end */
@@ -165,6 +166,7 @@ await_bytes(struct client *c, int64_t deadline, int64_t timeout_ms,
 {
 	struct pollfd p = { .fd = c->fd, .events = POLLIN };
 	struct timespec limit;
+	char within[TIMEFMT_SIZE];
 	int64_t left, now;
 	int n;
 
@@ -180,8 +182,9 @@ await_bytes(struct client *c, int64_t deadline, int64_t timeout_ms,
 			client_close(c);
 			return tb_error_set(err, TB_E_TRANSIENT,
 			    "tokenbrokerd at %.200s took the request but did "
-			    "not answer within %lld s", c->path,
-			    (long long)(timeout_ms / 1000));
+			    "not answer within %s", c->path,
+			    timefmt_duration(timeout_ms, within,
+			    sizeof(within)));
 		}
 		if (c->tick)
 			left = MIN2(left, 1000 - now % 1000);

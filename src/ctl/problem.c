@@ -4,9 +4,8 @@
  */
 #include "ctl/problem.h"
 
-#include <inttypes.h>
-
 #include "base/tb_error.h"
+#include "base/timefmt.h"
 #include "ctl/reply.h"
 #include "ctl/term.h"
 
@@ -125,6 +124,8 @@ static void
 add_advice(struct strbuf *b, const struct problem *p, enum ctl_exit e,
     bool admin)
 {
+	char in[TIMEFMT_SIZE];
+
 	if (strstr(p->detail, "tokenbrokerctl"))
 		return;
 	switch (e) {
@@ -139,8 +140,8 @@ add_advice(struct strbuf *b, const struct problem *p, enum ctl_exit e,
 		break;
 	case CTL_NOT_READY:
 		if (p->retry_after_s > 0)
-			strbuf_addf(b, "; try again in %" PRId64 " s",
-			    p->retry_after_s);
+			strbuf_addf(b, "; try again in %s", timefmt_duration(
+			    p->retry_after_s * 1000, in, sizeof(in)));
 		else
 			strbuf_adds(b, "; try again later");
 		break;

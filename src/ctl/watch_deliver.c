@@ -212,10 +212,11 @@ static void
 failed(struct watch *w, const struct tb_error *err)
 {
 	int64_t ms = backoff_next(&w->backoff, 0);
+	char in[TIMEFMT_SIZE];
 
 	w->due_ms = now_boot_ms() + ms;
-	ctl_complain(w->ctl, "%s; trying again in %" PRId64 " s", err->msg,
-	    (ms + 999) / 1000);
+	ctl_complain(w->ctl, "%s; trying again in %s", err->msg,
+	    timefmt_duration((ms + 999) / 1000 * 1000, in, sizeof(in)));
 	watch_status(w);
 	if (w->conf->once) {
 		w->ends = true;

@@ -14,6 +14,7 @@
 #include "base/now.h"
 #include "base/strbuf.h"
 #include "base/tb_error.h"
+#include "base/timefmt.h"
 #include "base/util.h"
 #include "ctl/term.h"
 #include "events/deliver.h"
@@ -125,6 +126,7 @@ static int
 supervise(const struct deliver *d, pid_t pid, struct tb_error *err)
 {
 	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	char limit[TIMEFMT_SIZE];
 	int status = 0;
 	bool ended;
 
@@ -144,8 +146,9 @@ supervise(const struct deliver *d, pid_t pid, struct tb_error *err)
 		return how_it_ended(d, status, err);
 	if (tell_stopped)
 		return tb_error_set(err, TB_E_CANCELLED, "interrupted");
-	return tb_error_set(err, TB_E_IO, "%.100s took longer than %lld s and "
-	    "was ended", d->argv[0], (long long)(d->timeout_ms / 1000));
+	return tb_error_set(err, TB_E_IO, "%.100s took longer than %s and "
+	    "was ended", d->argv[0], timefmt_duration(d->timeout_ms, limit,
+	    sizeof(limit)));
 }
 
 int

@@ -6,6 +6,7 @@
 #   NNN-name/tokenbroker.conf, conf.d/   the configuration
 #   NNN-name/expected   what --dump prints; --check must say nothing, and the
 #                       dump must read back to itself
+#   NNN-name/warning    with it: how the last line of stderr of --check ends
 #   NNN-name/error      or: how the last line of stderr ends; exit status 78
 #   NNN-name/env        VAR=VALUE lines for the run
 #   NNN-name/mode       "MODE PATH" lines: what git does not keep
@@ -78,7 +79,17 @@ good_case() {
 		no "--dump of --dump: $(cat "$work/err" "$work/diff")" ||
 		return
 	run --check "$dir/tokenbroker.conf"
-	[ $status -eq 0 ] || no "--check: status $status"
+	[ $status -eq 0 ] || no "--check: status $status" || return
+	got=$(tail -n 1 "$work/err" | sed "s|$dir|CONFDIR|g")
+	[ -z "$UPDATE" ] || [ -z "$got" ] ||
+		echo "$got" | sed 's|^tokenbrokerd: ||' >"$1/warning"
+	want=$(cat "$1/warning" 2>/dev/null)
+	case $got in
+	*"$want") ;;
+	*) no "want: $want
+got:  $got" || return ;;
+	esac
+	[ -n "$want" ] || [ -z "$got" ] || no "--check says: $got"
 }
 
 bad_case() {

@@ -262,7 +262,7 @@ def test_get_json(ctl, doors):
 @pytest.mark.parametrize("status, body, code, text", [
     (403, problem("denied.no_rule", "no rule allows it"), 4, "get a: denied: no rule allows it; an operator sees"),
     (400, problem("denied.bad_request", "min_valid is more than renew_before"), 1, "get a: min_valid is more than"),
-    (503, problem("unavailable.minting", "still minting", retry_after=7), 5, "not ready: still minting; try again in 7 s"),
+    (503, problem("unavailable.minting", "still minting", retry_after=7), 5, "not ready: still minting; try again in 7s"),
     (503, problem("human_needed.grant_lost", "the grant is gone", login="ops"), 3,
      "a human is needed: the grant is gone; run 'tokenbrokerctl login ops' (request r-17)"),
     (404, "not JSON", 4, "the daemon answered with status 404"),

@@ -383,7 +383,7 @@ def test_command_that_hangs(alone, work):
     fail_login(alone)
     done = alone.ctl("events", "--once", "--after", "0", "--types", "login_failed", "--exec", script, "--timeout", "1s",
                      "--tries", "2", "--cursor-file", work / "cursor", check=1)
-    assert "took longer than 1 s" in done.stderr and "dead letter" in done.stderr
+    assert "took longer than 1s" in done.stderr and "dead letter" in done.stderr
     assert json.loads(done.stderr[done.stderr.index("dead letter: ") + 13:])["type"] == "login_failed"
     pids = [int(p) for p in (work / "pids").read_text().split()]
     assert len(pids) == 4, "two attempts"

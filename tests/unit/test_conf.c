@@ -72,6 +72,33 @@ dump(const struct conf *c)
 	"[token metrics]\nbackend = prod\nlifetime = 7d\n" \
 	"permissions = write:metrics read:logs:2\n"
 
+/* ---------------------------------------------------------------- warnings */
+
+static void
+test_settle_time_is_long_enough(void **state)
+{
+	static const struct {
+		const char *broker, *backend;
+		size_t warnings;
+	} t[] = {
+		{ "", "", 0 },
+		{ "[broker]\nsettle_time = 30s\n", "", 0 },
+		{ "[broker]\nsettle_time = 29s\n", "", 1 },
+		{ "[broker]\nsettle_time = 29s\n", "timeout = 29s\n", 0 },
+		{ "[broker]\nsettle_time = 5s\n", "timeout = 6s\n", 1 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		char *text = xasprintf("%s" LOGIN BACKEND "%s" TOKEN,
+		    t[i].broker, t[i].backend);
+		const struct conf *c = load(text);
+
+		assert_int_equal(c->n_warnings, t[i].warnings);
+		conf_unref(c);
+		free(text);
+	}
+}
+
 /* ------------------------------------------------------------------ fields */
 
 static void
@@ -473,6 +500,7 @@ main(void)
 		cmocka_unit_test(test_dump_reads_back),
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_guess),
+		cmocka_unit_test(test_settle_time_is_long_enough),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -29,7 +29,7 @@ refusals_become_status_and_line(void **state)
 		    CTL_FAILED, "x" },
 		{ 503, "{\"code\":\"unavailable.minting\",\"detail\":\"soon\","
 		    "\"retry_after\":7}", CTL_NOT_READY,
-		    "not ready: soon; try again in 7 s" },
+		    "not ready: soon; try again in 7s" },
 		{ 503, "{\"code\":\"unavailable\",\"detail\":\"soon\"}",
 		    CTL_NOT_READY, "not ready: soon; try again later" },
 		{ 503, "{\"code\":\"human_needed.x\",\"detail\":\"gone\","
