@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <libgen.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "base/strbuf.h"
@@ -19,6 +21,7 @@
 
 #define BOOK_CAP ((size_t)4 << 20)
 #define OPEN_MAX_CONDITIONS 1000
+#define LOCK ".lock"
 
 static int
 book_read(struct book *b, const char *text, struct tb_error *err)
@@ -41,12 +44,59 @@ book_read(struct book *b, const char *text, struct tb_error *err)
 	return 0;
 }
 
+/* Whoever had it has removed it meanwhile, and locked is what is not there. */
+static bool
+is_still_there(int fd, const char *path)
+{
+	struct stat ours, theirs;
+
+	return fstat(fd, &ours) == 0 && stat(path, &theirs) == 0 &&
+	    ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+}
+
+/* Beside it, since it is replaced at every change. Where that cannot be, it is
+ * said when the cursor is to be kept. */
+static int
+book_lock(struct book *b, struct tb_error *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s" LOCK, b->path);
+
+	for (;;) {
+		b->lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW |
+		    O_CLOEXEC, 0600);
+		if (b->lock < 0)
+			return 0;
+		if (flock(b->lock, LOCK_EX | LOCK_NB) < 0)
+			break;
+		if (is_still_there(b->lock, path))
+			return 0;
+		close(b->lock);
+	}
+	close(b->lock);
+	b->lock = -1;
+	return tb_error_set(err, TB_E_BADREQ, "another 'tokenbrokerctl "
+	    "events' goes by %s; each needs a cursor file of its own",
+	    b->path);
+}
+
+static void
+book_unlock(struct book *b)
+{
+	_cleanup_free_ char *path = xasprintf("%s" LOCK, b->path);
+
+	unlink(path);
+	close(b->lock);
+}
+
 int
 book_open(struct book *b, const char *path, struct tb_error *err)
 {
 	_cleanup_free_ char *text = NULL;
 
-	*b = (struct book){ .path = xstrdup0(path), .open = json_object() };
+	*b = (struct book){ .path = xstrdup0(path), .open = json_object(),
+		.lock = -1 };
+	if (path && book_lock(b, err) < 0)
+		return -1;
 	if (!path || (access(path, F_OK) < 0 && errno == ENOENT))
 		return 0;
 	if (fs_read_text(path, BOOK_CAP, &text, err) < 0)
@@ -60,10 +110,12 @@ book_open(struct book *b, const char *path, struct tb_error *err)
 void
 book_clear(struct book *b)
 {
+	if (b->lock >= 0)
+		book_unlock(b);
 	free(b->path);
 	free(b->cursor);
 	json_decref(b->open);
-	*b = (struct book){ .path = NULL };
+	*b = (struct book){ .lock = -1 };
 }
 
 void

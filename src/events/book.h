@@ -16,10 +16,12 @@ struct book {
 	char *cursor; /* NULL: none yet */
 	json_t *open; /* condition: { event, count, next (boot-independent) } */
 	bool dirty;
+	int lock; /* of PATH.lock, while it is open; -1: none */
 };
 
 /* path NULL: in memory only. A missing file is a new book; one that cannot be
- * read is an error, and not a reason to begin anew. */
+ * read is an error, and not a reason to begin anew; and so is one that another
+ * process goes by. */
 int book_open(struct book *b, const char *path, struct tb_error *err);
 void book_clear(struct book *b);
 

@@ -15,6 +15,7 @@
 #include "ctl/complete.h"
 #include "ctl/help.h"
 #include "ctl/opt.h"
+#include "ctl/words.h"
 #include "events/follow.h"
 #include "lib/jsonx.h"
 
@@ -148,25 +149,28 @@ open_post(struct follow *f, const struct opt_value *v, struct tb_error *err)
 	return post_open(&f->deliver, v[E_CA_FILE].text, err);
 }
 
-/* The command and what stands behind "--". */
-static const char **
-command_of(const char *command, char *const *rest)
+/* The words of the command, as `watch --exec` has them, and what stands behind
+ * "--". */
+static int
+open_exec(struct follow *f, const char *command, char *const *rest,
+    struct words *words, struct tb_error *err)
 {
-	const char **argv;
-	size_t n = 0;
-
-	while (rest[n])
-		n++;
-	argv = xcalloc(n + 2, sizeof(argv[0]));
-	argv[0] = command;
-	memcpy(argv + 1, rest, n * sizeof(argv[0]));
-	return argv;
+	if (words_split(command, words, err) < 0)
+		return tb_error_wrap(err, "--exec");
+	for (; *rest; rest++)
+		words_add(words, *rest);
+	f->deliver.how = DELIVER_EXEC;
+	f->deliver.argv = (const char **)words->v;
+	return 0;
 }
 
 static int
 open_follow(struct follow *f, const struct opt_value *v, char *const *rest,
-    char *since, struct tb_error *err)
+    char *since, struct words *words, struct tb_error *err)
 {
+	if (v[E_EXEC].set && open_exec(f, v[E_EXEC].text, rest, words,
+	    err) < 0)
+		return -1;
 	if (v[E_SINCE].set) {
 		if (parse_since(v[E_SINCE].text, since, TIMEFMT_SIZE, err) < 0)
 			return -1;
@@ -180,10 +184,7 @@ open_follow(struct follow *f, const struct opt_value *v, char *const *rest,
 	else if (v[E_AFTER].set || v[E_SINCE].set)
 		book_set_cursor(&f->book, v[E_AFTER].set ? v[E_AFTER].text :
 		    "0");
-	if (v[E_EXEC].set) {
-		f->deliver.how = DELIVER_EXEC;
-		f->deliver.argv = command_of(v[E_EXEC].text, rest);
-	} else if (v[E_POST].set) {
+	if (v[E_POST].set) {
 		f->deliver.how = DELIVER_POST;
 		return open_post(f, v, err);
 	}
@@ -201,6 +202,7 @@ run(const struct opt_value *v, char *const *rest)
 		.types = v[E_TYPES].text,
 		.once = v[E_ONCE].set,
 		.remind_s = v[E_REMIND].number / 1000,
+		.book = { .lock = -1 },
 		.tries = v[E_TRIES].set ? (unsigned)v[E_TRIES].number : TRIES,
 		.deliver = {
 			.how = v[E_JSON].set ? DELIVER_JSON : DELIVER_TEXT,
@@ -209,6 +211,7 @@ run(const struct opt_value *v, char *const *rest)
 			.key = SECRET_INIT,
 		},
 	};
+	struct words words _cleanup_(words_clear) = WORDS_INIT;
 	struct tb_error err = TB_ERROR_INIT;
 	char since[TIMEFMT_SIZE];
 	int e;
@@ -217,14 +220,13 @@ run(const struct opt_value *v, char *const *rest)
 	f.client.wait_mask = tell_wait_mask();
 	f.client.interrupted = &tell_stopped;
 	tell_catch_signals();
-	if (open_follow(&f, v, rest, since, &err) == 0) {
+	if (open_follow(&f, v, rest, since, &words, &err) == 0) {
 		e = (int)follow_run(&f);
 	} else {
 		tell("%s", err.msg);
 		e = err.code == TB_E_BADREQ ? TELL_USAGE : TELL_FAILED;
 	}
 	post_close(&f.deliver);
-	free(f.deliver.argv);
 	book_clear(&f.book);
 	client_clear(&f.client);
 	return e;

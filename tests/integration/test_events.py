@@ -395,6 +395,26 @@ def test_command_that_hangs(alone, work):
     assert "cannot run" in done.stderr
 
 
+def test_words_in_one(alone, work):
+    """As `watch --exec` has them, and what stands behind "--" comes after them."""
+    fail_login(alone)
+    alone.ctl("events", "--once", "--after", "0", "--types", "login_failed", "--exec", f"tee -a '{work}/a b'", "--",
+              work / "c", check=0)
+    assert "login_failed" in (work / "a b").read_text() and (work / "a b").read_text() == (work / "c").read_text()
+    done = alone.ctl("events", "--exec", "tee 'a")
+    assert done.returncode == 2 and "--exec: " in done.stderr, done.stderr
+
+
+def test_one_cursor_file_for_one(alone, work):
+    cursor = work / "cursor"
+    with Client(alone, "--json", "--cursor-file", cursor) as client:
+        util.wait_until(cursor.exists, 20, "the cursor")
+        other = alone.ctl("events", "--once", "--cursor-file", cursor)
+        assert other.returncode == 2 and f"goes by {cursor}" in other.stderr, other.stderr
+        assert client.end() == 0
+    assert once(alone, "--cursor-file", cursor) == []
+
+
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGHUP])
 def test_stop_ends_the_command(alone, work, sig):
     script = work / "slow"
