@@ -365,8 +365,8 @@ def test_command(alone, work):
                       f"open('{work}/out', 'w'))\n")
     script.chmod(0o755)
     fail_login(alone)
-    alone.ctl("events", "--once", "--after", "0", "--types", "login_failed", "--exec", script, "--", "$(id)", "b c",
-              check=0)
+    alone.ctl("events", "--once", "--after", "0", "--types", "login_failed", "--exec", f"'{script}'", "--", "$(id)",
+              "b c", check=0)
     argv, event, env = json.loads((work / "out").read_text())
     assert argv == ["$(id)", "b c"]
     assert event == everything(alone, "login_failed")[0]
