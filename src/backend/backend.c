@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "backend/advice.h"
 #include "backend/answer.h"
 #include "backend/http_template.h"
 #include "backend/import.h"
@@ -344,6 +345,7 @@ backend_refused(struct backend_run *run, const struct http_reply *reply,
 	run->unauthorized = reply->status == 401;
 	run->uncertain = run->verb == BACKEND_MINT && !run->harmless &&
 	    backend_may_have_minted(reply->status);
+	advice_add(run, reply->status, err);
 	return BACKEND_FAILED;
 }
 

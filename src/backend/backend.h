@@ -225,6 +225,10 @@ struct backend_ops {
 	/* At load: can this backend mint that recipe? */
 	int (*check_recipe)(const struct backend_conf *,
 	    const struct backend_recipe *, struct tb_error *err);
+	/* The keys of [backend NAME] that decide an answer with this status, as
+	 * they end a sentence: "account_id and cluster_id". NULL: none does;
+	 * the member may be NULL as well. */
+	const char *(*keys)(const struct backend_run *run, int status);
 	/* reply is NULL on the first step. request is initialised. */
 	enum backend_next (*step)(struct backend_run *run,
 	    const struct http_reply *reply, struct http_request *request,

@@ -390,6 +390,27 @@ http_template_spec(const struct backend_conf *c, struct answer_spec *s)
 	}
 }
 
+const char *
+http_template_keys(const struct backend_run *run, int status)
+{
+	bool body = status == 400 || status == 415 || status == 422;
+
+	switch (run->verb) {
+	case BACKEND_MINT:
+		return body ? "mint_body" : "mint_url and mint_method";
+	case BACKEND_LIST:
+		return "list_url and list_method";
+	case BACKEND_REVOKE:
+		return "revoke_url and revoke_method";
+	case BACKEND_PROBE:
+	case BACKEND_DISABLE:
+	case BACKEND_GET:
+	case BACKEND_UPDATE:
+		break;
+	}
+	return NULL;
+}
+
 static enum backend_next
 http_template_read(struct backend_run *run, const struct http_reply *reply,
     struct tb_error *err)
@@ -424,5 +445,6 @@ const struct backend_ops http_template_ops = {
 	.caps = http_template_caps_type,
 	.check = http_template_check_type,
 	.check_recipe = http_template_check_recipe,
+	.keys = http_template_keys,
 	.step = http_template_step,
 };

@@ -19,6 +19,7 @@ unsigned http_template_caps(const struct backend_conf *c);
 int http_template_check_imported(const struct backend_conf *c,
     struct tb_error *err);
 int http_template_check(const struct backend_conf *c, struct tb_error *err);
+const char *http_template_keys(const struct backend_run *run, int status);
 enum backend_next http_template_step(struct backend_run *run,
     const struct http_reply *reply, struct http_request *request,
     struct tb_error *err);

@@ -245,6 +245,15 @@ influxdb3_minted(struct backend_run *run, const struct http_reply *reply,
 	return BACKEND_DONE;
 }
 
+static const char *
+influxdb3_keys(const struct backend_run *run, int status)
+{
+	if ((status == 400 || status == 422) && run->verb == BACKEND_MINT)
+		return "permissions and lifetime of the [token], or at "
+		    "base_url";
+	return "base_url";
+}
+
 static enum backend_next
 influxdb3_step(struct backend_run *run, const struct http_reply *reply,
     struct http_request *request, struct tb_error *err)
@@ -273,5 +282,6 @@ const struct backend_ops influxdb3_ops = {
 	.caps = influxdb3_caps,
 	.check = influxdb3_check,
 	.check_recipe = influxdb3_check_recipe,
+	.keys = influxdb3_keys,
 	.step = influxdb3_step,
 };

@@ -372,6 +372,23 @@ influxdb_mgmt_send(struct backend_run *run, struct http_request *request,
 
 /* ---------------------------------------------------------------- replies */
 
+static const char *
+influxdb_mgmt_keys(const struct backend_run *run, int status)
+{
+	const struct backend_conf *c = run->conf;
+
+	if (run->recipe && run->recipe->kind == BACKEND_KIND_MANAGEMENT)
+		return http_template_keys(run, status);
+	if ((status == 400 || status == 422) && run->verb != BACKEND_LIST)
+		return "permissions and lifetime of the [token], or at "
+		    "expiration_type";
+	if (!influxdb_mgmt_is_dedicated(c))
+		return "base_url and tokens_path";
+	return c->base_url || c->tokens_path ?
+	    "account_id, cluster_id, base_url and tokens_path" :
+	    "account_id and cluster_id";
+}
+
 static enum backend_next
 influxdb_mgmt_read(struct backend_run *run, const struct http_reply *reply,
     struct tb_error *err)
@@ -440,6 +457,7 @@ const struct backend_ops influxdb_mgmt_dedicated_ops = {
 	.caps = influxdb_mgmt_caps,
 	.check = influxdb_mgmt_check,
 	.check_recipe = influxdb_mgmt_check_recipe,
+	.keys = influxdb_mgmt_keys,
 	.step = influxdb_mgmt_step,
 };
 
@@ -448,5 +466,6 @@ const struct backend_ops influxdb_mgmt_clustered_ops = {
 	.caps = influxdb_mgmt_caps,
 	.check = influxdb_mgmt_check,
 	.check_recipe = influxdb_mgmt_check_recipe,
+	.keys = influxdb_mgmt_keys,
 	.step = influxdb_mgmt_step,
 };

@@ -577,11 +577,22 @@ v2_step(struct backend_run *run, const struct http_reply *reply,
 	return backend_cannot(run, err);
 }
 
+/* A service refuses to hand on what the payer may not do itself. */
+static const char *
+v2_keys(const struct backend_run *run, int status)
+{
+	if (run->verb == BACKEND_MINT && status != 404 && status != 405)
+		return "permissions of the [token] (what pays needs them, and "
+		    "write-authorizations, itself), or at org and owner";
+	return "org and base_url";
+}
+
 const struct backend_ops influxdb_v2_ops = {
 	.type = "influxdb-v2",
 	.auth_scheme = "Token",
 	.caps = v2_caps,
 	.check = v2_check,
 	.check_recipe = v2_check_recipe,
+	.keys = v2_keys,
 	.step = v2_step,
 };

@@ -327,7 +327,9 @@ test_no_secret_in_error(void **state)
 
 	fake_http_push_json(403, "{\"message\":\"not a key\"}");
 	fix_call(&gw, &recipe, BACKEND_MINT);
-	assert_string_equal(fix.err.msg, "mint: HTTP 403: not a key");
+	assert_string_equal(fix.err.msg, "mint: HTTP 403: not a key; "
+	    "login 'ops', which pays, may not do that, or look at mint_url and "
+	    "mint_method of [backend gw]");
 }
 
 int
