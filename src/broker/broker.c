@@ -86,10 +86,13 @@ broker_may_mint(struct broker *b, struct token *t, struct tb_error *err)
 {
 	struct token *recipe = broker_recipe(b, t);
 
-	if (token_take_quota(recipe, err) < 0)
+	if (token_take_quota(recipe, err) < 0) {
+		token_count_over_quota(recipe, false);
 		return -1;
+	}
 	if (quota_take(&b->mints, b->conf->mints_per_hour, "", err) == 0)
 		return 0;
+	token_count_over_quota(recipe, true);
 	token_return_quota(recipe);
 	return -1;
 }

@@ -117,6 +117,8 @@ void broker_begin_sweep(struct broker *b);
 
 /* broker_lease.c: revokes those whose runs have not come back. */
 void broker_end_leases(struct broker *b);
+/* Of that token, all holders together. */
+unsigned broker_leases_taken(struct broker *b, const char *token);
 
 /* broker_own_jobs.c: for the token of each holder */
 struct broker_job *broker_own_revoke(struct broker_job *j,

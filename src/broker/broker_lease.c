@@ -43,10 +43,10 @@ lease_resume(struct broker *b, const char *name, struct tb_error *err)
 	return 0;
 }
 
-/* Of all holders. */
-static unsigned
-count_taken(struct broker *b, struct token *recipe)
+unsigned
+broker_leases_taken(struct broker *b, const char *token)
 {
+	struct token *recipe = broker_token(b, token);
 	unsigned n = 0;
 
 	for (size_t i = 0; i < b->n_tokens; i++)
@@ -69,7 +69,7 @@ lease_new(struct broker *b, struct token *recipe, const struct principal *who,
 		return tb_error_set(err, TB_E_BADREQ, "[token %s] has no "
 		    "leases: with leases = N there N runs may have one of "
 		    "their own at a time", token_name(recipe));
-	if (count_taken(b, recipe) >= most) {
+	if (broker_leases_taken(b, token_name(recipe)) >= most) {
 		tb_error_set(err, TB_E_LIMIT, "all of the leases = %u of "
 		    "[token %s] are taken", most, token_name(recipe));
 		err->retry_after_ms = 1000;

@@ -91,8 +91,10 @@ token_times(struct broker *b, struct openmetrics *m)
 		ADD(n.ending, "token", n.name);
 	GAUGE("outage_budget_seconds", "How long provider and service may be "
 	    "away from now on before the first client is refused.");
-	EACH_TOKEN(b, n)
-		ADD(n.outage_budget_s, "token", n.name);
+	EACH_TOKEN(b, n) {
+		if (!n.is_lease) /* it is meant to end */
+			ADD(n.outage_budget_s, "token", n.name);
+	}
 }
 
 static void
@@ -115,6 +117,17 @@ token_counts(struct broker *b, struct openmetrics *m)
 		    "failed");
 		ADD(n.counts.forgotten, "token", n.name, "outcome",
 		    "forgotten");
+	}
+	COUNTER("mint_quota_refusals", "Values that were not made because a "
+	    "quota was used up (mints_per_hour), that of the token or that of "
+	    "all.");
+	EACH_TOKEN(b, n) {
+		if (n.mints_per_hour)
+			ADD(n.counts.over_quota[0], "token", n.name, "quota",
+			    "token");
+		if (n.counts.over_quota[1])
+			ADD(n.counts.over_quota[1], "token", n.name, "quota",
+			    "broker");
 	}
 	GAUGE("mints_settling", "Mints whose outcome is being looked for.");
 	EACH_TOKEN(b, n)
@@ -145,6 +158,23 @@ token_holders(struct broker *b, struct openmetrics *m)
 	    "before their expiry (revoke_superseded).");
 	EACH_TOKEN(b, n)
 		ADD(n.counts.superseded_revoked, "token", n.name);
+}
+
+static void
+token_leases(struct broker *b, struct openmetrics *m)
+{
+	struct token_numbers n;
+
+	GAUGE("leases_taken", "Values of a run's own (leases) that are there.");
+	EACH_TOKEN(b, n) {
+		if (n.leases)
+			ADD(broker_leases_taken(b, n.name), "token", n.name);
+	}
+	GAUGE("leases_limit", "How many there may be.");
+	EACH_TOKEN(b, n) {
+		if (n.leases)
+			ADD(n.leases, "token", n.name);
+	}
 }
 
 /* ---------------------------------------------------------------- logins */
@@ -285,6 +315,7 @@ broker_metrics(struct broker *b, struct openmetrics *m)
 	releases(b, m);
 	token_counts(b, m);
 	token_holders(b, m);
+	token_leases(b, m);
 	logins(b, m);
 	upstream(b, m);
 	reconciles(b, m);

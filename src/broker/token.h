@@ -64,6 +64,8 @@ int64_t token_unasked_ms(const struct token *t);
 /* Nobody asked for it of late, it has no value, and nothing is under way. */
 bool token_is_over(const struct token *t);
 bool token_is_active(const struct token *t);
+/* It was asked for one more than its quota, or (of_all) that of all, has. */
+void token_count_over_quota(struct token *t, bool of_all);
 /* Of a recipe; see broker_may_mint. */
 int token_take_quota(struct token *t, struct tb_error *err);
 void token_return_quota(struct token *t);
@@ -147,6 +149,7 @@ struct token_counts {
 	uint64_t made, not_made, uncertain;
 	uint64_t revoked, not_revoked, forgotten;
 	uint64_t superseded_revoked; /* before their time */
+	uint64_t over_quota[2]; /* of the recipe: its own, that of all */
 };
 struct token_numbers {
 	const char *name;
@@ -158,6 +161,9 @@ struct token_numbers {
 	unsigned superseded;
 	size_t holders; /* of the value that is released */
 	bool ending; /* soon, and nothing newer comes */
+	bool is_lease;
+	unsigned mints_per_hour, leases; /* as configured; 0 of what is none's
+	                                  * recipe */
 };
 void token_get_numbers(const struct token *t, struct token_numbers *out);
 int64_t token_outage_budget_s(const struct token *t);

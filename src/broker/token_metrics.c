@@ -54,7 +54,11 @@ token_get_numbers(const struct token *t, struct token_numbers *out)
 		.superseded = token_count_superseded(t),
 		.holders = t->current ? holders_count(&t->held.all,
 		    t->current->number) : 0,
-		.ending = token_is_ending_soon(t),
+		.ending = token_is_ending_soon(t) || token_is_refused(t),
+		.is_lease = token_is_lease(t),
+		.mints_per_hour = token_is_holders(t) ? 0 :
+		    t->tc->mints_per_hour,
+		.leases = token_is_holders(t) ? 0 : t->tc->leases,
 	};
 	if (t->current && !t->withheld) {
 		out->expires_at = t->current->expires_at;
@@ -64,4 +68,10 @@ token_get_numbers(const struct token *t, struct token_numbers *out)
 		out->settling++;
 		out->unsettled += settle_is_unsettled(s->op);
 	}
+}
+
+void
+token_count_over_quota(struct token *t, bool of_all)
+{
+	t->counts.over_quota[of_all]++;
 }

@@ -23,6 +23,7 @@ static const char *const type_names[EVENT_TYPES] = {
 	[EVENT_LOGIN_FAILED] = "login_failed",
 	[EVENT_LOGOUT] = "logout",
 	[EVENT_ROTATED] = "rotated",
+	[EVENT_UPDATED] = "updated",
 	[EVENT_REVOKED] = "revoked",
 	[EVENT_DENIED] = "denied",
 	[EVENT_EXPIRING] = "expiring",
@@ -167,6 +168,15 @@ add_generation(struct say *s)
 	if (number(s, "generation"))
 		strbuf_addf(&s->text, ", generation %" PRId64,
 		    number(s, "generation"));
+}
+
+/* What it may do, or what is known of it. */
+static void
+say_updated(struct say *s)
+{
+	add_generation(s);
+	strbuf_adds(&s->text, ", is another now");
+	add_reason(s);
 }
 
 static void
@@ -358,6 +368,8 @@ static const struct row rows[] = {
 	    false, ENDS(EVENT_HUMAN_NEEDED, "login") },
 	{ "renewed", EVENT_ROTATED, "info", "token", say_rotated, { NULL },
 	    false, ENDS(EVENT_EXPIRING, "token") },
+	{ "updated", EVENT_UPDATED, "notice", "token", say_updated, { NULL },
+	    false, ENDS_NOTHING },
 	{ "revoked", EVENT_REVOKED, "notice", "token", say_revoked, { NULL },
 	    false, ENDS(EVENT_ORPHAN, "backend", "token_id") },
 	{ "denied", EVENT_DENIED, "warning", "uid", say_denied, { NULL },

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "base/strbuf.h"
+#include "base/openmetrics.h"
 #include "base/tb_error.h"
 #include "lib/jsonx.h"
 #include "lib/seal.h"
@@ -144,6 +146,27 @@ world_restart(struct world *w)
 	broker_free(w->broker);
 	fake_loop_run_pending(); /* what is queued is written */
 	world_build(w);
+}
+
+int64_t
+world_sample(struct world *w, const char *name)
+{
+	struct strbuf text _cleanup_(strbuf_clear) = STRBUF_INIT;
+	struct openmetrics m;
+	char *want = xasprintf("\n%s ", name);
+	const char *at;
+	int64_t value = INT64_MIN;
+
+	openmetrics_begin(&m, &text, false);
+	broker_metrics(w->broker, &m);
+	openmetrics_end(&m);
+	at = strstr(strbuf_str(&text), want);
+	if (at) {
+		value = strtoll(at + strlen(want), NULL, 10);
+		assert_null(strstr(at + 1, want)); /* each is there once */
+	}
+	free(want);
+	return value;
 }
 
 char *

@@ -69,5 +69,7 @@ void heard_clear(struct heard *h);
 /* Scripts: a token made by the service, a refresh. */
 void world_push_mint(const char *id, const char *value);
 void world_push_refresh(const char *access, const char *refresh);
+/* The sample of this name and labels; INT64_MIN when there is none. */
+int64_t world_sample(struct world *w, const char *name);
 /* How many requests so far have METHOD and url_part. */
 size_t world_count(const char *method, const char *url_part);

@@ -370,6 +370,24 @@ test_it_is_no_outage_budget(void **state)
 	assert_int_equal(broker_outage_budget_s(w->broker, &token), -1);
 }
 
+static void
+test_numbers(void **state)
+{
+	struct world *w = *state;
+
+	lease(w, &user, "id-1", "apiv1_one");
+	lease(w, &other, "id-2", "apiv1_two");
+	assert_int_equal(world_sample(w, "tokenbroker_leases_taken{"
+	    "token=\"db\"}"), 2);
+	assert_int_equal(world_sample(w, "tokenbroker_leases_limit{"
+	    "token=\"db\"}"), 2);
+	/* an alarm on these would ring for each */
+	assert_int_equal(world_sample(w, "tokenbroker_outage_budget_seconds{"
+	    "token=\"" NAME_1 "\"}"), INT64_MIN);
+	assert_int_equal(world_sample(w, "tokenbroker_token_expiring{token=\""
+	    NAME_1 "\"}"), 0);
+}
+
 int
 main(void)
 {
@@ -390,6 +408,7 @@ main(void)
 		TEST(test_reload_without_leases),
 		TEST(test_reload_without_the_token),
 		TEST(test_it_is_no_outage_budget),
+		TEST(test_numbers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,34 +65,12 @@ teardown(void **state)
 	return 0;
 }
 
-/* The sample of this name and labels; INT64_MIN when there is none. */
-static int64_t
-sample(struct world *w, const char *name)
-{
-	struct strbuf text _cleanup_(strbuf_clear) = STRBUF_INIT;
-	struct openmetrics m;
-	char *want = xasprintf("\n%s ", name);
-	const char *at;
-	int64_t value = INT64_MIN;
-
-	openmetrics_begin(&m, &text, false);
-	broker_metrics(w->broker, &m);
-	openmetrics_end(&m);
-	at = strstr(strbuf_str(&text), want);
-	if (at) {
-		value = strtoll(at + strlen(want), NULL, 10);
-		assert_null(strstr(at + 1, want)); /* each is there once */
-	}
-	free(want);
-	return value;
-}
-
 static int64_t
 budget(struct world *w, const char *token)
 {
 	char *name = xasprintf("tokenbroker_outage_budget_seconds{"
 	    "token=\"%s\"}", token);
-	int64_t v = sample(w, name);
+	int64_t v = world_sample(w, name);
 
 	free(name);
 	return v;
@@ -101,7 +79,7 @@ budget(struct world *w, const char *token)
 static int64_t
 least(struct world *w)
 {
-	return sample(w, "tokenbroker_outage_budget_minimum_seconds");
+	return world_sample(w, "tokenbroker_outage_budget_minimum_seconds");
 }
 
 static void
@@ -219,8 +197,8 @@ test_human_needed_when_the_provider_says(void **state)
 {
 	struct world *w = *state;
 
-	assert_int_equal(sample(w, HUMAN), 0);
-	assert_int_equal(sample(w, HUMAN_AT), 1796000777);
+	assert_int_equal(world_sample(w, HUMAN), 0);
+	assert_int_equal(world_sample(w, HUMAN_AT), 1796000777);
 }
 
 static void
@@ -229,16 +207,16 @@ test_human_needed_is_not_known(void **state)
 	struct world *w = *state;
 	struct heard h = { .answers = 0 };
 
-	assert_int_equal(sample(w, HUMAN_AT), INT64_MIN);
+	assert_int_equal(world_sample(w, HUMAN_AT), INT64_MIN);
 	/* and then the provider refuses the refresh token */
 	fake_now_step_wall(8 * 86400 * INT64_C(1000));
 	fake_http_push_json(400, "{\"error\":\"invalid_grant\"}");
 	world_ask(w, "db", &h);
 	fake_loop_run_pending();
 	heard_clear(&h);
-	assert_int_equal(sample(w, HUMAN), 1);
-	assert_int_equal(sample(w, HUMAN_AT), now_real_s());
-	assert_int_equal(sample(w, "tokenbroker_refreshes_total{"
+	assert_int_equal(world_sample(w, HUMAN), 1);
+	assert_int_equal(world_sample(w, HUMAN_AT), now_real_s());
+	assert_int_equal(world_sample(w, "tokenbroker_refreshes_total{"
 	    "login=\"ops\",outcome=\"failed\"}"), 1);
 }
 
@@ -248,8 +226,8 @@ test_nobody_logged_in(void **state)
 	struct world *w = *state;
 	char *line;
 
-	assert_int_equal(sample(w, HUMAN), 1);
-	assert_int_equal(sample(w, HUMAN_AT), now_real_s());
+	assert_int_equal(world_sample(w, HUMAN), 1);
+	assert_int_equal(world_sample(w, HUMAN_AT), now_real_s());
 	line = broker_status_line(w->broker);
 	assert_string_equal(line, "0 of 4 tokens ready; 1 login needs a "
 	    "human");
@@ -263,35 +241,35 @@ test_counters(void **state)
 	struct broker_view view;
 
 	get_first(w);
-	assert_int_equal(sample(w, "tokenbroker_mints_total{token=\"db\","
+	assert_int_equal(world_sample(w, "tokenbroker_mints_total{token=\"db\","
 	    "outcome=\"made\"}"), 1);
 	broker_count_release(w->broker, "db", 0, BROKER_UNAVAILABLE);
 	broker_count_release(w->broker, "nothing", 0, BROKER_SENT);
 	assert_true(broker_get(w->broker, "db", 0, &view));
 	view.releases->n[1][BROKER_SENT] += 3;
-	assert_int_equal(sample(w, "tokenbroker_releases_total{door=\"api\","
+	assert_int_equal(world_sample(w, "tokenbroker_releases_total{door=\"api\","
 	    "token=\"db\",outcome=\"unavailable\"}"), 1);
-	assert_int_equal(sample(w, "tokenbroker_releases_total{"
+	assert_int_equal(world_sample(w, "tokenbroker_releases_total{"
 	    "door=\"credential\",token=\"db\",outcome=\"sent\"}"), 3);
-	assert_int_equal(sample(w, "tokenbroker_releases_total{door=\"api\","
+	assert_int_equal(world_sample(w, "tokenbroker_releases_total{door=\"api\","
 	    "token=\"db\",outcome=\"sent\"}"), 0);
 	fake_http_push_error_for("/tokens", TB_E_TRANSIENT, "lost");
 	world_push_mint("id-3", "apiv1_three");
 	(void)broker_rotate(w->broker, "db", NULL, NULL);
 	fake_loop_advance(1900);
-	assert_int_equal(sample(w, "tokenbroker_mints_total{token=\"db\","
+	assert_int_equal(world_sample(w, "tokenbroker_mints_total{token=\"db\","
 	    "outcome=\"uncertain\"}"), 1);
-	assert_int_equal(sample(w, "tokenbroker_mints_settling{"
+	assert_int_equal(world_sample(w, "tokenbroker_mints_settling{"
 	    "token=\"db\"}"), 1);
-	assert_int_equal(sample(w, "tokenbroker_mints_unsettled{"
+	assert_int_equal(world_sample(w, "tokenbroker_mints_unsettled{"
 	    "token=\"db\"}"), 0);
 	fake_http_push_json_for("/tokens/id-1", 204, "");
 	(void)broker_revoke(w->broker, "db", 1, NULL, NULL);
 	fake_loop_run_pending();
-	assert_int_equal(sample(w, "tokenbroker_revocations_total{"
+	assert_int_equal(world_sample(w, "tokenbroker_revocations_total{"
 	    "token=\"db\",outcome=\"revoked\"}"), 1);
-	assert_int_equal(sample(w, "tokenbroker_disk_ok"), 1);
-	assert_true(sample(w, "tokenbroker_records") >= 2);
+	assert_int_equal(world_sample(w, "tokenbroker_disk_ok"), 1);
+	assert_true(world_sample(w, "tokenbroker_records") >= 2);
 }
 
 int

@@ -286,6 +286,8 @@ test_quota_of_one_recipe(void **state)
 	assert_non_null(strstr(h.err.msg, "mints_per_hour = 1 of [token db]"));
 	assert_int_equal(h.err.code, TB_E_LIMIT);
 	assert_int_equal(world_count("POST", "/tokens"), 1);
+	assert_int_equal(world_sample(w, "tokenbroker_mint_quota_refusals_"
+	    "total{token=\"db\",quota=\"token\"}"), 1);
 	fake_loop_advance(2 * HOUR_MS);
 	get_as(w, 1001, "id-2", "apiv1_two");
 }

@@ -66,6 +66,10 @@ tells_each_record(void **state)
 		{ LINE(1, "renewed", ",\"token\":\"t1\",\"generation\":7"),
 		    "rotated", "token t1", "Token 't1', generation 7, is "
 		    "released from now on.", NULL, "expiring/t1" },
+		{ LINE(1, "updated", ",\"token\":\"t1\",\"generation\":7,"
+		    "\"reason\":\"permissions changed\""), "updated",
+		    "token t1", "Token 't1', generation 7, is another now: "
+		    "permissions changed.", NULL, NULL },
 		{ LINE(1, "revoked", ",\"token\":\"t1\",\"generation\":7,"
 		    "\"token_id\":\"x\",\"backend\":\"b\""), "revoked",
 		    "token t1", "Token 't1', generation 7, was revoked.",
