@@ -50,6 +50,9 @@ void broker_retire(struct broker *b, const char *backend, const char *nonce,
  * settle_time later, should decide. */
 bool broker_judge_imported(struct broker *b, const char *backend,
     enum backend_kind kind, const struct backend_run *run, int64_t began_ms);
+/* Another look has told of that value. */
+bool broker_has_told(struct broker *b, struct reconcile *by, const char *id,
+    const char *nonce);
 /* Every value that is known; those that the backend's list of that kind
  * should have are said so. */
 void broker_collect_known(struct broker *b, struct known *k,

@@ -120,6 +120,17 @@ broker_look_soon(struct broker *b, const char *backend)
 		reconcile_soon(r);
 }
 
+bool
+broker_has_told(struct broker *b, struct reconcile *by, const char *id,
+    const char *nonce)
+{
+	for (size_t i = 0; i < b->n_reconciles; i++) {
+		if (reconcile_has_told(b->reconciles[i], by, id, nonce))
+			return true;
+	}
+	return false;
+}
+
 /* What nothing configured claims is ours all the same. */
 static void
 collect_unclaimed(struct broker *b, struct known *k)

@@ -41,6 +41,24 @@ orphan_add(struct orphan_book *b, const char *id,
 	return o;
 }
 
+bool
+orphan_move(struct orphan_book *from, struct orphan_book *to,
+    struct orphan *o)
+{
+	struct orphan *there = orphan_add(to, o->id, &o->mark);
+	char *id;
+
+	if (!there)
+		return false;
+	id = there->id;
+	free(o->id);
+	*there = *o;
+	there->id = id;
+	*o = from->orphans[--from->n_orphans];
+	from->changed = true;
+	return true;
+}
+
 size_t
 orphan_count(const struct orphan_book *b)
 {

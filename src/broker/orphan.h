@@ -53,6 +53,9 @@ struct orphan *orphan_find(struct orphan_book *b, const char *id);
 /* NULL when there is no room. id and mark are copied. */
 struct orphan *orphan_add(struct orphan_book *b, const char *id,
     const struct intent_mark *mark);
+/* From one book into another, as it is. False: there is no room. */
+bool orphan_move(struct orphan_book *from, struct orphan_book *to,
+    struct orphan *o);
 /* How many are alive, as far as known. */
 size_t orphan_count(const struct orphan_book *b);
 

@@ -45,6 +45,12 @@ void reconcile_payer_changed(struct reconcile *r);
 /* A value came from outside: it is looked for soon. */
 void reconcile_soon(struct reconcile *r);
 
+/* r's look has told of that value, so that `by`, whose backend is the same
+ * service under another name, need not. Where only `by` may revoke it, it is
+ * in by's book from now on. */
+bool reconcile_has_told(struct reconcile *r, struct reconcile *by,
+    const char *id, const char *nonce);
+
 const char *reconcile_name(const struct reconcile *r); /* of the backend */
 bool reconcile_rests(const struct reconcile *r);
 

@@ -43,12 +43,30 @@ is_ours(const struct reconcile *r, const struct intent_mark *mark)
 	    is_former(r, mark);
 }
 
+/* One nonce is one mint: with the same id as well it is one value, whatever the
+ * backends are called. */
+bool
+reconcile_has_told(struct reconcile *r, struct reconcile *by, const char *id,
+    const char *nonce)
+{
+	struct orphan *o = orphan_find(&r->book, id);
+
+	if (r == by || r->rests || !o || !streq(o->mark.nonce, nonce))
+		return false;
+	if (by->bc->revoke_orphans && !r->bc->revoke_orphans &&
+	    !o->revoked_at && orphan_move(&r->book, &by->book, o))
+		orphan_find(&by->book, id)->seen = true;
+	return true;
+}
+
 static void
 reconcile_found(struct reconcile *r, const struct backend_listed *item,
     const struct intent_mark *mark)
 {
 	struct orphan *o = orphan_find(&r->book, item->id);
 
+	if (!o && broker_has_told(r->env.broker, r, item->id, mark->nonce))
+		return;
 	if (!o) {
 		o = orphan_add(&r->book, item->id, mark);
 		if (!o) {

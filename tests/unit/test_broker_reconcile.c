@@ -174,6 +174,65 @@ test_orphan_is_told_once(void **state)
 	assert_int_equal(orphans(w), 0);
 }
 
+/* `twin` is the service of `prod` under another name. */
+static char *
+conf_of_twins(const char *on_orphan)
+{
+	char *one = conf_with("report");
+	char *both = xasprintf("%s[backend twin]\n"
+	    "type = influxdb-clustered\nlogin = ops\n"
+	    "base_url = https://influx.test\nreconcile_interval = 2h\n"
+	    "on_orphan = %s\n", one, on_orphan);
+
+	free(one);
+	return both;
+}
+
+static int
+setup_twins(void **state)
+{
+	struct world *w = xnew(struct world);
+	char *text = conf_of_twins("report");
+
+	fake_state_reset();
+	backoff_set_source(no_jitter);
+	fake_state_seed("login", "ops", WORLD_GRANT(1795999999));
+	world_start(w, text);
+	free(text);
+	*state = w;
+	return 0;
+}
+
+static void
+test_orphan_is_told_once_by_two_backends(void **state)
+{
+	struct world *w = *state;
+	struct tb_error err = TB_ERROR_INIT;
+	struct conf *next;
+	char *text;
+
+	push_list("lost", installation(), NONCE, 8);
+	fake_loop_advance(FIRST_MS);
+	assert_int_equal(looks(), 2);
+	assert_int_equal(fake_state_audits(AUDIT_ORPHAN), 1);
+	text = broker_status_line(w->broker);
+	assert_non_null(strstr(text, "; 1 unknown token upstream"));
+	free(text);
+	/* neither is it told again when it is the other one that ends it */
+	text = conf_of_twins("revoke");
+	next = world_load(text);
+	free(text);
+	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
+	conf_unref(w->conf);
+	w->conf = next;
+	fake_http_push_json_for("/tokens/lost", 204, "");
+	fake_loop_advance(6 * HOUR_MS);
+	assert_int_equal(world_count("DELETE", "/tokens/lost"), 1);
+	assert_int_equal(fake_state_audits(AUDIT_ORPHAN), 1);
+	assert_int_equal(fake_state_audits(AUDIT_REVOKED), 1);
+	fake_http_drop_scripted();
+}
+
 static void
 test_orphan_is_revoked_after_settle_time(void **state)
 {
@@ -816,6 +875,7 @@ main(void)
 #define T(fn, how) cmocka_unit_test_setup_teardown(fn, setup_##how, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_orphan_is_told_once, report),
+		T(test_orphan_is_told_once_by_two_backends, twins),
 		T(test_orphan_is_revoked_after_settle_time, revoke),
 		T(test_agreed_revocation_is_not_repeated, revoke),
 		T(test_another_installation_is_left_alone, revoke),

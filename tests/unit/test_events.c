@@ -71,9 +71,9 @@ tells_each_record(void **state)
 		    "token t1", "Token 't1', generation 7, is another now: "
 		    "permissions changed.", NULL, NULL },
 		{ LINE(1, "revoked", ",\"token\":\"t1\",\"generation\":7,"
-		    "\"token_id\":\"x\",\"backend\":\"b\""), "revoked",
+		    "\"token_id\":\"x\",\"nonce\":\"n1\""), "revoked",
 		    "token t1", "Token 't1', generation 7, was revoked.",
-		    NULL, "orphan/b/x" },
+		    NULL, "orphan/n1/x" },
 		{ DENIED(1), "denied", "uid 1000", "Uid 1000 was refused "
 		    "token 't1': no rule matches.", NULL, NULL },
 		{ LINE(1, "denied", ",\"uid\":7,\"unit\":\"a.service\","
@@ -92,9 +92,10 @@ tells_each_record(void **state)
 		    "\"nonce\":\"n\""), "settled", "token t1", "Token 't1', "
 		    "generation 7: it is known now what became of it.", NULL,
 		    "unsettled/n" },
-		{ LINE(1, "orphan", ",\"backend\":\"b\",\"token_id\":\"x\""),
+		{ LINE(1, "orphan", ",\"backend\":\"b\",\"token_id\":\"x\","
+		    "\"nonce\":\"n1\""),
 		    "orphan", "backend b", "Backend 'b' lists a token x that "
-		    "was made here and that nobody here knows.", "orphan/b/x",
+		    "was made here and that nobody here knows.", "orphan/n1/x",
 		    NULL },
 		{ LINE(1, "quarantined", ",\"record\":\"all\""),
 		    "quarantined", "record all", "The whole state is "
