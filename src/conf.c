@@ -168,16 +168,6 @@ conf_token_of(const struct conf *c, const struct token_conf *recipe,
 	return copy;
 }
 
-const struct idp_conf *
-conf_login(const struct conf *c, const char *name)
-{
-	for (size_t i = 0; i < c->n_logins; i++) {
-		if (strcmp(c->logins[i]->name, name) == 0)
-			return c->logins[i];
-	}
-	return NULL;
-}
-
 const struct token_conf *
 conf_token(const struct conf *c, const char *name)
 {

@@ -78,7 +78,6 @@ void conf_dump(const struct conf *c, FILE *out);
  * against the table. */
 void conf_list_options(FILE *out);
 
-const struct idp_conf *conf_login(const struct conf *c, const char *name);
 const struct token_conf *conf_token(const struct conf *c, const char *name);
 
 /* The recipe under another name, for one holder's value; it is the same

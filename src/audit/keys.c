@@ -161,12 +161,6 @@ keys_count(const struct keys *k)
 	return n;
 }
 
-const char *
-keys_id(const struct keys *k, size_t i)
-{
-	return k->key[i].id;
-}
-
 /* Exactly n bytes of standard base64, in its one spelling. */
 static bool
 decode(const struct scan_member *m, unsigned char *out, size_t n)

@@ -15,7 +15,6 @@ struct scan;
 struct tb_error;
 
 #define KEYS_ID_SIZE 17
-#define KEYS_FILE_MAX ((size_t)1 << 20)
 
 struct keys *keys_new(void);
 void keys_free(struct keys *k);
@@ -23,8 +22,6 @@ void keys_free(struct keys *k);
 /* PEM blocks of Ed25519 public keys; what stands between them is comment. */
 int keys_load(struct keys *k, const char *path, struct tb_error *err);
 size_t keys_count(const struct keys *k);
-/* By number: its id. */
-const char *keys_id(const struct keys *k, size_t i);
 
 /* An `audit_key` line; false: it does not make sense. */
 bool keys_announce(struct keys *k, const struct scan *line);

@@ -19,7 +19,7 @@ struct rows {
 };
 
 struct ledger {
-	int64_t since, first, last;
+	int64_t since, first;
 	struct rows rows[LEDGER_KINDS];
 	void *tree; /* of struct ledger_row */
 };
@@ -214,7 +214,6 @@ ledger_take(struct ledger *l, const struct scan *s)
 	struct ledger_row *row;
 	uint64_t n = 1;
 
-	l->last = at;
 	l->first = l->first ? l->first : at;
 	if (!k || at < l->since)
 		return;
@@ -263,10 +262,4 @@ int64_t
 ledger_first_time(const struct ledger *l)
 {
 	return l->first;
-}
-
-int64_t
-ledger_last_time(const struct ledger *l)
-{
-	return l->last;
 }

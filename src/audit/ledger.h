@@ -48,4 +48,3 @@ uint64_t ledger_sum(const struct ledger *l, enum ledger_kind kind);
 uint64_t ledger_not_kept(const struct ledger *l, enum ledger_kind kind);
 /* Of all lines, whatever they say. 0: there is none. */
 int64_t ledger_first_time(const struct ledger *l);
-int64_t ledger_last_time(const struct ledger *l);

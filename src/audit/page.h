@@ -32,5 +32,3 @@ void page_add_ledger(const struct page *p, enum ledger_kind kind,
     struct strbuf *out);
 /* The value was of use to somebody in the report's time. */
 bool page_shows(const struct page *p, const struct held *g);
-/* "telegraf.service (uid 997)", escaped. */
-void page_add_principal(const struct holder *one, struct strbuf *out);

@@ -84,7 +84,8 @@ add_state(const struct page *p, const struct held *g, struct strbuf *out)
 		html_time(out, held_end(g), p->local);
 }
 
-void
+/* "telegraf.service (uid 997)", escaped. */
+static void
 page_add_principal(const struct holder *one, struct strbuf *out)
 {
 	if (one->container)

@@ -50,7 +50,10 @@ answer_text_time(const char *s, int64_t *epoch_s)
 	    sizeof(with_zone) && timefmt_parse_rfc3339(with_zone, epoch_s);
 }
 
-bool
+/* RFC 3339 text (without a zone: UTC; a day alone: its beginning), a number of
+ * seconds since the epoch, or {seconds, nanos}. False for anything else, and
+ * for "none" spelt as year 1 or 1970. */
+static bool
 answer_time(const json_t *j, int64_t *epoch_s)
 {
 	struct tb_error ignored = TB_ERROR_INIT;

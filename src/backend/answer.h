@@ -34,9 +34,6 @@ struct answer_spec {
 	const char *list_expires[ANSWER_SPELLINGS];
 };
 
-/* RFC 3339 text (without a zone: UTC; a day alone: its beginning), a number of seconds since the epoch, or {seconds, nanos}.
- * False for anything else, and for "none" spelt as year 1 or 1970. */
-bool answer_time(const json_t *j, int64_t *epoch_s);
 
 /* Fit for a URL, a log line and a record: 1 to 256 printable ASCII characters
  * without spaces, and no path segment with a meaning ("." and ".."). */

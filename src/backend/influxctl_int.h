@@ -10,7 +10,6 @@
 #include "backend/backend.h"
 #include "base/strbuf.h"
 
-struct template_var;
 
 /* ------------------------------------------------------------- say */
 

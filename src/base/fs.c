@@ -140,16 +140,6 @@ fs_write_atomic(int dirfd, const char *name, mode_t mode, const void *bytes,
 	return 0;
 }
 
-int
-fs_unlink_durable(int dirfd, const char *name, struct tb_error *err)
-{
-	if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
-		return fs_fail(err, name, "remove it");
-	if (fsync(dirfd) < 0)
-		return fs_fail(err, name, "sync its directory");
-	return 0;
-}
-
 /* mkdir with exactly this mode, whatever the umask; there already is fine. */
 static int
 make_dir(const char *path, mode_t mode, struct tb_error *err)

@@ -25,9 +25,6 @@ int fs_read_text(const char *path, size_t cap, char **out,
 int fs_write_atomic(int dirfd, const char *name, mode_t mode,
     const void *bytes, size_t len, struct tb_error *err);
 
-/* unlink + fsync(directory); a missing file is fine. */
-int fs_unlink_durable(int dirfd, const char *name, struct tb_error *err);
-
 /* Makes the directory (parents too) with mode when missing; then requires it
  * to be a directory owned by this euid (or root) with no bit of `forbidden`
  * set. Returns an O_DIRECTORY descriptor or -1. */

@@ -21,7 +21,6 @@ struct http;
 struct loop;
 struct principal;
 struct seal;
-struct store;
 struct writer;
 
 /* That run (systemd's invocation) of that unit is over, for sure. No I/O that
@@ -215,11 +214,8 @@ int broker_health(struct broker *b, struct tb_error *err);
 /* One line for systemctl status; owned by the caller. */
 char *broker_status_line(struct broker *b);
 
-/* The state may be an older one or another machine's; this says why it is
- * thought so, NULL: it is not. While it lasts nothing is refreshed, minted or
- * revoked. Borrowed. */
-const char *broker_quarantine(const struct broker *b);
-/* It is this host's state, says an operator. */
+/* The state may be an older one or another machine's: while that lasts nothing
+ * is refreshed, minted or revoked. It is this host's state, says an operator. */
 struct broker_job *broker_adopt(struct broker *b, broker_done_fn *done,
     void *arg);
 /* Seals everything with another master key; key is borrowed. */

@@ -42,12 +42,6 @@ broker_begin_state(struct broker *b)
 	store_begin(b->store);
 }
 
-const char *
-broker_quarantine(const struct broker *b)
-{
-	return store_quarantine(b->store);
-}
-
 void
 broker_adopted(struct broker *b)
 {

@@ -89,7 +89,7 @@ static const char *const state_names[] = {
 	[GENERATION_REVOKING] = "revoking",
 };
 
-const char *
+static const char *
 generation_state_name(enum generation_state s)
 {
 	return state_names[s];

@@ -59,7 +59,6 @@ void generation_free(struct generation *g); /* NULL is fine */
 void generation_set_value(struct generation *g, struct seal *seal,
     struct secret *value);
 
-const char *generation_state_name(enum generation_state s);
 
 /*
  * Its end is a wall clock time, and that clock may be set wrong for a while.

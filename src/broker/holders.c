@@ -226,6 +226,17 @@ holders_keep_only(struct holders *h, holders_there_fn *there, void *arg)
 			h->about[i] = h->about[--h->n_about];
 }
 
+/* The start of the unit that it was given to. */
+static bool
+holding_is_over(const struct holder *who, const struct holding *held,
+    holders_over_fn *over)
+{
+	const char *unit = holder_unit(who->name);
+
+	return held->kind != HOLDING_KEPT && unit && held->run[0] && over &&
+	    over(unit, held->run);
+}
+
 void
 holders_forget_over(struct holders *h, holders_over_fn *over)
 {
@@ -246,25 +257,10 @@ holders_are_unsure(struct holders *h, uint64_t generation)
 	about_add(h, generation)->unsure = true;
 }
 
-bool
-holders_is_empty(const struct holders *h)
-{
-	return h->n == 0 && h->n_about == 0;
-}
-
 /* ------------------------------------------------------------------- judge */
 
-bool
-holding_is_over(const struct holder *who, const struct holding *held,
-    holders_over_fn *over)
-{
-	const char *unit = holder_unit(who->name);
-
-	return held->kind != HOLDING_KEPT && unit && held->run[0] && over &&
-	    over(unit, held->run);
-}
-
-bool
+/* Does this pair stand in the way of revoking its generation? */
+static bool
 holding_blocks(const struct holder *who, const struct holding *held,
     holders_over_fn *over)
 {

@@ -82,13 +82,7 @@ void holders_keep_only(struct holders *h, holders_there_fn *there, void *arg);
 void holders_forget_over(struct holders *h, holders_over_fn *over);
 /* Who else has it is not known. */
 void holders_are_unsure(struct holders *h, uint64_t generation);
-bool holders_is_empty(const struct holders *h);
 
-/* Does this pair stand in the way of revoking its generation? */
-bool holding_is_over(const struct holder *who, const struct holding *held,
-    holders_over_fn *over);
-bool holding_blocks(const struct holder *who, const struct holding *held,
-    holders_over_fn *over);
 /* Why the generation may still be in use, as a text for people; NULL: all who
  * have it were given a newer one, or are gone. Owned by the caller. */
 char *holders_why_needed(const struct holders *h, uint64_t generation,

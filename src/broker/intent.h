@@ -11,7 +11,6 @@
 #include "base/secret.h"
 #include "broker/installation.h"
 
-struct store;
 struct tb_error;
 
 #define INTENT_NONCE_LEN 32 /* hexadecimal digits: 128 bits */

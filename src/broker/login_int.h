@@ -13,7 +13,6 @@
 #include "broker/login.h"
 #include "lib/loop.h"
 
-struct device;
 struct discover;
 struct http_call;
 struct identity;

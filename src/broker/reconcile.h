@@ -14,7 +14,6 @@
 
 #include "broker/token.h"
 
-struct orphan_book;
 struct reconcile;
 struct reconcile_ask;
 

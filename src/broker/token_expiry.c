@@ -32,7 +32,9 @@ lost_payer(const struct token *t)
 	return l && !login_is_usable(l) ? l : NULL;
 }
 
-const char *
+/* Why nothing newer comes before the end of what is released, as far as can be
+ * said now; NULL: it will come. */
+static const char *
 token_why_ending(const struct token *t)
 {
 	if (!t->current || t->parked || token_is_lease(t))
@@ -44,7 +46,8 @@ token_why_ending(const struct token *t)
 	return t->last_error.code ? "its renewal fails" : NULL;
 }
 
-char *
+/* The command that helps, owned; NULL: none does. */
+static char *
 token_ending_advice(const struct token *t)
 {
 	struct login *l = lost_payer(t);

@@ -10,7 +10,6 @@
 #include "lib/loop.h"
 
 struct principal;
-struct secret;
 struct token;
 struct writer_item;
 

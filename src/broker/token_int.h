@@ -160,11 +160,6 @@ bool token_renewal_is_due(const struct token *t);
 void token_retire_expired(struct token *t);
 
 /* token_expiry.c */
-/* Why nothing newer comes before the end of what is released, as far as can be
- * said now; NULL: it will come. */
-const char *token_why_ending(const struct token *t);
-/* The command that helps, owned; NULL: none does. */
-char *token_ending_advice(const struct token *t);
 /* Seconds until the next telling; INT64_MAX: there is none to come. */
 int64_t token_announce_in_s(const struct token *t);
 /* Tells what is due. */

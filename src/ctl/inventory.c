@@ -29,7 +29,8 @@ inventory_ask(struct ctl *ctl, struct reply *raw, struct json_t **out)
 	return *out ? CTL_OK : ctl_fail(ctl, &err);
 }
 
-const struct json_t *
+/* Of the answer's list; NULL: there is none of this name. */
+static const struct json_t *
 inventory_token(const struct json_t *answer, const char *name)
 {
 	const struct json_t *list = jval_list(answer, "tokens"), *one;
@@ -127,13 +128,6 @@ add_holder(struct strbuf *b, const struct json_t *h, int64_t now, bool utf8)
 		term_add_clean(b, strbuf_str(&note), utf8);
 	}
 	strbuf_addc(b, '\n');
-}
-
-size_t
-inventory_count_holders(const struct json_t *generation)
-{
-	return jval_size(jval_list(jval_get(generation, "holders"),
-	    "holders"));
 }
 
 void

@@ -13,9 +13,6 @@
 /* The answer as it came, and read. */
 enum ctl_exit inventory_ask(struct ctl *ctl, struct reply *raw,
     struct json_t **out);
-/* Of the answer's list; NULL: there is none of this name. */
-const struct json_t *inventory_token(const struct json_t *answer,
-    const char *name);
 /* NULL: complained. */
 const struct json_t *inventory_must_have(const struct ctl *ctl,
     const struct json_t *answer, const char *name, enum ctl_exit *e);
@@ -23,4 +20,3 @@ const struct json_t *inventory_must_have(const struct ctl *ctl,
 /* A line for each; now: epoch seconds. */
 void inventory_add_holders(struct strbuf *b, const struct json_t *generation,
     int64_t now, bool utf8);
-size_t inventory_count_holders(const struct json_t *generation);

@@ -12,7 +12,8 @@
 #define BESIDE_MIN 34 /* columns of text beside a code */
 #define OTHER_LINES 5 /* heading, address, countdown, the shell's own line */
 
-void
+/* "W D J B - M J H T" */
+static void
 login_screen_spaced(struct strbuf *b, const char *code)
 {
 	struct strbuf clean _cleanup_(strbuf_clear) = STRBUF_INIT;

@@ -25,8 +25,6 @@ struct login_prompt {
 void login_screen_prompt(struct strbuf *b, const struct login_prompt *p,
     const struct qr *qr, bool big, const struct term *t);
 
-/* "W D J B - M J H T" */
-void login_screen_spaced(struct strbuf *b, const char *code);
 
 /* The verified claims, one per line. */
 void login_screen_claims(struct strbuf *b, const struct json_t *claims,

@@ -27,7 +27,9 @@ on_signal(int sig)
 	redraw_stopped = 1;
 }
 
-void
+/* text as one frame of so many rows: from the top, each line's rest cleared,
+ * what is too much left out and counted. Pure. */
+static void
 redraw_frame(struct strbuf *out, const char *text, unsigned rows)
 {
 	unsigned n = 0, more = 0;

@@ -30,6 +30,3 @@ bool redraw_wait(struct redraw *r, int64_t ms);
 /* The terminal as it was, with the last screen left on it. */
 void redraw_end(struct redraw *r, const char *text);
 
-/* text as one frame of so many rows: from the top, each line's rest cleared,
- * what is too much left out and counted. Pure. */
-void redraw_frame(struct strbuf *out, const char *text, unsigned rows);

@@ -8,8 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define UNITFILE_PATH_MAX 256
-
 /* One assignment; an empty one has taken away those before it. */
 struct unitfile_line {
 	char *section, *key, *value; /* continued lines are joined */

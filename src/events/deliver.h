@@ -39,6 +39,3 @@ int post_open(struct deliver *d, const char *ca_file, struct tb_error *err);
 void post_close(struct deliver *d);
 int deliver_post(struct deliver *d, const json_t *event,
     struct tb_error *err);
-/* "v1,BASE64" of "ID.TIMESTAMP.BODY", owned. */
-char *post_sign(const struct secret *key, const char *id, int64_t timestamp,
-    const char *body);

@@ -64,7 +64,8 @@ post_read_key(const char *path, struct secret *key, struct tb_error *err)
 	return 0;
 }
 
-char *
+/* "v1,BASE64" of "ID.TIMESTAMP.BODY", owned. */
+static char *
 post_sign(const struct secret *key, const char *id, int64_t timestamp,
     const char *body)
 {

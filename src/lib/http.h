@@ -73,7 +73,6 @@ struct http_reply {
 	char content_type[64]; /* lower case, without parameters */
 	int64_t retry_after_ms; /* both forms of Retry-After; 0 = none */
 	int64_t date_s;         /* Date header, epoch seconds; 0 = none */
-	char dpop_nonce[1];     /* reserved */
 };
 
 /* reply or err, never both. err is TB_E_UNREACHED when certainly nothing was

@@ -149,7 +149,8 @@ util_digest(const char *text, unsigned char digest[UTIL_DIGEST])
 		abort();
 }
 
-char *
+/* A time as RFC 3339 in UTC with milliseconds. */
+static char *
 util_format_time(int64_t ms)
 {
 	time_t seconds = (time_t)(ms / 1000);

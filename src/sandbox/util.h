@@ -42,8 +42,6 @@ char *util_base64url(const void *bytes, size_t len);
 char *util_hex(const void *bytes, size_t len);
 void util_digest(const char *text, unsigned char digest[UTIL_DIGEST]);
 
-/* A time as RFC 3339 in UTC with milliseconds. */
-char *util_format_time(int64_t ms);
 json_t *util_json_time(int64_t ms);
 
 /* Parse RFC 3339. Returns 0, or -1 when text is nothing of the kind. */

@@ -520,7 +520,7 @@ http1_method_name(enum http1_method m)
 	return m < HTTP1_N_METHODS ? method_names[m] : "?";
 }
 
-const char *
+static const char *
 http1_reason(int status)
 {
 	static const struct {

@@ -111,7 +111,6 @@ ssize_t http1_decode(struct http1_view v, bool slash_ok, char *out,
     size_t size);
 
 const char *http1_method_name(enum http1_method m);
-const char *http1_reason(int status);
 /* "HTTP/1.1 200 OK\r\n" and a Connection field where one is needed; returns
  * its length. */
 size_t http1_status_line(char out[HTTP1_STATUS_LINE_MAX], int status,

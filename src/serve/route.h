@@ -14,7 +14,6 @@
 #include "state/acl.h"
 
 struct request;
-struct serve;
 struct session;
 struct tb_error;
 

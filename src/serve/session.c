@@ -407,6 +407,19 @@ session_speak_for(struct session *s, const struct principal *who)
 	s->who = who;
 }
 
+/* splitmix64 is a bijection: no two are equal, and who sees one cannot tell
+ * how many there were. */
+static uint64_t
+session_set_next_id(struct session_set *set)
+{
+	uint64_t z = set->request_key +
+	    ++set->request_count * UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
 void
 session_new_request(struct session *s)
 {
@@ -459,19 +472,6 @@ const char *
 session_request_id(const struct session *s, char buf[17])
 {
 	return id_text(s->request_id, buf);
-}
-
-/* splitmix64 is a bijection: no two are equal, and who sees one cannot tell
- * how many there were. */
-uint64_t
-session_set_next_id(struct session_set *set)
-{
-	uint64_t z = set->request_key +
-	    ++set->request_count * UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
 }
 
 const char *

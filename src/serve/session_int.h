@@ -98,7 +98,6 @@ void session_enter(struct session *s, enum session_phase phase);
 /* The answer has left: the next request, or the end. */
 void session_answered(struct session *s);
 
-uint64_t session_set_next_id(struct session_set *set);
 
 /* session_io.c */
 void session_on_event(evutil_socket_t fd, short what, void *arg);

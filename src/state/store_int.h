@@ -100,9 +100,6 @@ struct writer_item *store_put_own(struct store *s, const char *name,
 
 int store_load(struct store *s, store_found_fn *found, void *arg,
     struct tb_error *err);
-/* record and why are copied; kept is taken and may be NULL. */
-void store_add_trouble(struct store *s, const char *record, char *kept,
-    const char *why);
 
 /* ----------------------------------------------------- store_list.c */
 

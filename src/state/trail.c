@@ -81,6 +81,19 @@ trail_open(const struct trail_env *env, struct tb_error *err)
 	return STEAL(t);
 }
 
+/* Lines behind the last checkpoint. */
+static bool
+trail_has_news(const struct trail *t)
+{
+	return segment_added(t->segment)->seq > t->signed_seq;
+}
+
+static bool
+trail_can_sign(const struct trail *t)
+{
+	return t->key && t->announced;
+}
+
 void
 trail_close(struct trail *t)
 {
@@ -107,18 +120,6 @@ trail_begin_line(struct trail *t, enum audit_event event)
 	audit_line_open(&t->line, now_real_ms(), &t->buf);
 	strbuf_addf(&t->buf, ",\"event\":\"%s\"",
 	    audit_line_event_name(event));
-}
-
-bool
-trail_can_sign(const struct trail *t)
-{
-	return t->key && t->announced;
-}
-
-bool
-trail_has_news(const struct trail *t)
-{
-	return segment_added(t->segment)->seq > t->signed_seq;
 }
 
 void

@@ -43,9 +43,6 @@ struct trail {
 
 /* Into t->buf: `{"time":...,"boot":...,"event":"NAME"`. */
 void trail_begin_line(struct trail *t, enum audit_event event);
-bool trail_can_sign(const struct trail *t);
-/* Lines behind the last checkpoint. */
-bool trail_has_news(const struct trail *t);
 void trail_add_checkpoint(struct trail *t, const char *reason);
 
 /* Says in the log and in audit.pub which key signs from now on. */

@@ -139,8 +139,6 @@ int writer_state_dirfd(const struct writer *w);
 void writer_set_mark(struct writer *w, const char *run_path,
     const char *log_path, const char *state, uint64_t list, uint64_t highest);
 
-/* The audit file's name in log_dir. */
-#define WRITER_AUDIT_FILE "audit.jsonl"
 /* So many bytes of a torn last line (by a crash) were cut off at start and
  * moved beside the log; 0: none. *behind_seq: the line they followed. */
 size_t writer_torn(const struct writer *w, uint64_t *behind_seq);

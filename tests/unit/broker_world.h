@@ -39,7 +39,6 @@ extern const char world_conf[];
 	"\"origins\":\"https://idp.test\",\"refresh_token\":\"rt1\"," \
 	"\"access_token\":\"at1\",\"access_expires_at\":" #access_expires "}"
 #define WORLD_LATER 1795999999 /* more than six days after the fake now */
-#define WORLD_STALE 1795368001
 
 /* Fails the test when the configuration does not load. */
 struct conf *world_load(const char *text);

@@ -200,24 +200,6 @@ test_write_fails(void **state)
 }
 
 static void
-test_unlink(void **state)
-{
-	struct tb_error err = TB_ERROR_INIT;
-
-	put("u", "x", 1, 0600);
-	assert_int_equal(fs_unlink_durable(dirfd_, "u", &err), 0);
-	assert_int_equal(count(), 0);
-	assert_int_equal(fs_unlink_durable(dirfd_, "u", &err), 0);
-	fsync_fails_in = 1;
-	assert_int_equal(fs_unlink_durable(dirfd_, "u", &err), -1);
-	assert_msg(&err, TB_E_IO, "u",
-	    ": cannot sync its directory: Input/output error");
-	mkdir(path("d"), 0700);
-	assert_int_equal(fs_unlink_durable(dirfd_, "d", &err), -1);
-	assert_msg(&err, TB_E_IO, "d", ": cannot remove it: Is a directory");
-}
-
-static void
 test_open_dir(void **state)
 {
 	struct tb_error err = TB_ERROR_INIT;
@@ -318,7 +300,6 @@ main(void)
 		T(test_read),
 		T(test_write),
 		T(test_write_fails),
-		T(test_unlink),
 		T(test_open_dir),
 		T(test_check_private),
 	};
