@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import secrets
 import shutil
 import signal
@@ -70,17 +71,35 @@ class Door:
         finally:
             connection.close()
 
-    def _ask(self, connection, target, method="GET", body=None, headers=None):
+    def _ask(self, connection, *args, **kwargs):
+        return self._send(connection, *args, **kwargs)()
+
+    def _send(self, connection, target, method="GET", body=None, headers=None):
+        """Returns what waits for the answer."""
         send = {"X-Tokenbroker": "1", **(headers or {})}
         if body is not None:
             send["Content-Type"] = "application/json"
             body = json.dumps(body).encode()
         connection.request(method, "/api/v1/" + target, body, {k: v for k, v in send.items() if v is not None})
-        answer = connection.getresponse()
-        reply = util.Reply(answer.status, answer.headers, answer.read())
-        self.daemon.learn(reply)
-        openapi.check(method, "/api/v1/" + target, reply.status, reply.headers, reply.body, self.path.stem)
-        return reply
+
+        def answer():
+            got = connection.getresponse()
+            reply = util.Reply(got.status, got.headers, got.read())
+            self.daemon.learn(reply)
+            openapi.check(method, "/api/v1/" + target, reply.status, reply.headers, reply.body, self.path.stem)
+            return reply
+        return answer
+
+    @contextlib.contextmanager
+    def asking(self, *args, timeout=60.0, **kwargs):
+        """The daemon has read a request; what is given waits for the answer."""
+        connection = UnixConnection(self.path, timeout)
+        try:
+            answer = self._send(connection, *args, **kwargs)
+            util.wait_until(lambda: not util.unread(connection.sock), timeout, "the daemon to read the request")
+            yield answer
+        finally:
+            connection.close()
 
     def request(self, *args, timeout=30.0, **kwargs):
         with self.session(timeout) as ask:
@@ -252,6 +271,11 @@ class Daemon:
 
     def token(self, name, **kwargs):
         return self.api.request(f"tokens/{name}", **kwargs)
+
+    def connections(self, door):
+        """How many are accepted and open."""
+        text = self.admin.request("metrics").body.decode()
+        return int(re.search(rf'^tokenbroker_connections{{door="{door}"}} (\d+)', text, re.M)[1])
 
     def login_status(self, name):
         return next(x for x in self.admin.request("status").json()["logins"] if x["name"] == name)

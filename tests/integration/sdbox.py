@@ -11,6 +11,7 @@ The build is $TB_BUILDDIR_PLAIN, or $TB_BUILDDIR where that is for /usr and with
 AddressSanitizer cannot live under the hardening of the unit.
 """
 
+import contextlib
 import fcntl
 import os
 import pathlib
@@ -87,7 +88,9 @@ class Box:
             return False
         self.leader = int(children[0])
         self.root = pathlib.Path(f"/proc/{self.leader}/root")
-        return (self.root / "run/sdbox-ready").exists()
+        with contextlib.suppress(OSError):  # a child that was not the box yet, and is gone
+            return (self.root / "run/sdbox-ready").exists()
+        return False
 
     def stop(self):
         """Whatever state it is in: kills PID 1 of the box, and with it all of the box."""

@@ -147,7 +147,7 @@ if os.fork() == 0:
         if not victim:
             pytest.skip("this process may not choose the pid of a new one (clone3 set_tid)")
         lines = pathlib.Path(f"/proc/{attacker.pid}/cgroup")
-        util.wait_until(lambda: "/telegraf.service" in lines.read_text(encoding="ascii"), 5, "the victim's group")
+        util.wait_until(lambda: "/telegraf.service" in lines.read_text(encoding="ascii"), 20, "the victim's group")
         tb.process.send_signal(signal.SIGCONT)
         attacker.stdin.write("\n")
         attacker.stdin.flush()

@@ -400,15 +400,16 @@ def test_follow(log):
 
 def test_follow_filters_and_finds(log):
     current = log.dir / "audit.jsonl"
-    with Follow(log, "--lines", 0, "--event", "reloaded") as follow:
-        time.sleep(0.3)
+    append(current, log.add(event="reloaded"))
+    with Follow(log, "--lines", 1, "--event", "reloaded") as follow:
+        follow.expect(log.lines[100])
         append(current, log.add(event="started"), log.add(event="reloaded"))
-        follow.expect(log.lines[101])
+        follow.expect(log.lines[102])
         append(current, log.add(event="reloaded").replace("reloaded", "rel0aded"), log.add(event="reloaded"))
-        follow.expect(log.lines[103])
+        follow.expect(log.lines[104])
         status, got, err = follow.end()
-    assert status == 1 and got == [log.lines[101], log.lines[103]]
-    assert f"{current}:103: seq 103: edited" in err, err
+    assert status == 1 and got == [log.lines[100], log.lines[102], log.lines[104]]
+    assert f"{current}:104: seq 104: edited" in err, err
 
 
 def test_follow_after_a_crash(log):

@@ -85,6 +85,13 @@ def test_one_chain_over_files_restarts_and_crashes():
         wait_for_key(one)
         write_some(one, 40)
         assert len(files(one)) >= 3
+
+        def rotated():
+            """A file that ends in lines of its own, and not in a checkpoint that was asked for."""
+            write_some(one, 3)
+            return [r for r in map(json.loads, lines(one)) if r.get("reason") == "rotation"]
+
+        util.wait_until(rotated, 60, "a checkpoint of a rotation")
         one.stop()
         records = verify(one)
         assert records[-1]["event"] == "checkpoint" and records[-1]["reason"] == "stop"
@@ -123,7 +130,7 @@ def test_admin_door_tells_and_signs():
         at = next(i for i, r in enumerate(records) if r == json.loads(line))
         assert records[at]["reason"] == "asked"
         assert [(r["event"], r["reason"]) for r in records[:at] if r["event"] == "admin"][-1] == ("admin", "checkpoint")
-        util.wait_until(lambda: one.admin.request("audit").json()["files"] == [f.name for f in files(one)], 5, "the names")
+        util.wait_until(lambda: one.admin.request("audit").json()["files"] == [f.name for f in files(one)], 20, "the names")
         state = one.admin.request("audit").json()
         last = json.loads(lines(one)[-1])
         assert state["head"] == {"seq": last["seq"], "hash": last["hash"]}

@@ -55,12 +55,12 @@ def fetch(tb, slice_dir):
 
 
 def line_of(tb, *words):
-    return util.wait_until(lambda: [line for line in tb.log().splitlines() if all(w in line for w in words)], 5,
+    return util.wait_until(lambda: [line for line in tb.log().splitlines() if all(w in line for w in words)], 20,
                            f"a log line with {words}")[-1]
 
 
 def wait_for(tb, word, count=1):
-    util.wait_until(lambda: len(tb.audit(word)) >= count, 5, f"{count} records {word}")
+    util.wait_until(lambda: len(tb.audit(word)) >= count, 20, f"{count} records {word}")
     return tb.audit(word)
 
 
@@ -184,7 +184,7 @@ def test_stopping_while_waiting(slice_dir):
         assert tb.login("ops", sandbox.approve, expect="email=alice@example.org")["state"] == "granted"
         sandbox.fault("delay", 30, path="/api/v0")
         clients = [units.Client(tb, slice_dir, "a.service", "db", ready=True) for _ in range(3)]
-        time.sleep(0.5)
+        util.wait_until(lambda: tb.connections("credential") == 3, 20, "the three to be accepted")
         tb.stop()
         for client in clients:
             units.must_fail(client.end())
@@ -261,7 +261,7 @@ def test_stopped_while_the_disk_is_slow(disk, slice_dir):
     tb, fault = disk
     fault.set(stall_ms=2000)
     client = units.Client(tb, slice_dir, "telegraf.service", "influx", ready=True)
-    time.sleep(0.3)
+    util.wait_until(lambda: tb.connections("credential") == 1, 20, "it to be accepted")
     tb.stop()
     units.must_fail(client.end())
     line_of(tb, "telegraf.service", "'influx' refused", "being stopped")

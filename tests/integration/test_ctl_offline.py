@@ -148,13 +148,17 @@ class Terminal:
 
     def __init__(self, args, run_dir, env=None, rows=24, columns=80):
         self.output = b""
+        ready, go = os.pipe()
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             full = {"PATH": os.environ["PATH"], "TERM": "xterm", "LANG": "C.UTF-8",
                     "TOKENBROKER_RUN_DIR": str(run_dir), **(env or {})}
-            time.sleep(0.1)  # the size is set by then
+            os.read(ready, 1)  # the size is set by then
             os.execve(program("tokenbrokerctl"), ["tokenbrokerctl", *args], full)
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        os.write(go, b"\n")
+        os.close(ready)
+        os.close(go)
 
     def read_until(self, needle, timeout=15):
         deadline = time.monotonic() + timeout

@@ -222,22 +222,15 @@ def test_waiting(tb):
         answer = ask("events?wait=1").json()
         assert answer["events"] == [] and time.monotonic() - began >= 0.9
     cursor = answer["cursor"]
-    got = []
-    waiter = threading.Thread(target=lambda: got.append(tb.admin.request(f"events?after={cursor}&wait=60",
-                                                                         timeout=70).json()))
-    waiter.start()
-    time.sleep(0.3)
-    assert tb.api.request("tokens/nothing").status == 403
-    waiter.join(30)
-    assert [e["type"] for e in got[0]["events"]] == ["denied"]
+    with tb.admin.asking(f"events?after={cursor}&wait=60") as told:
+        assert tb.api.request("tokens/nothing").status == 403
+        got = told().json()
+    assert [e["type"] for e in got["events"]] == ["denied"]
     # who waits when the daemon goes is answered
-    waiter = threading.Thread(target=lambda: got.append(tb.admin.request(
-        f"events?after={got[0]['cursor']}&wait=60", timeout=70).json()))
-    waiter.start()
-    time.sleep(0.3)
-    tb.stop()
-    waiter.join(20)
-    assert got[1]["events"] == [] and got[1]["cursor"] >= got[0]["cursor"]
+    with tb.admin.asking(f"events?after={got['cursor']}&wait=60") as told:
+        tb.stop()
+        last = told().json()
+    assert last["events"] == [] and last["cursor"] >= got["cursor"]
     tb.start()
 
 

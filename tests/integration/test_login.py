@@ -179,7 +179,7 @@ def test_cancelled_by_hanging_up(provider, start, tmp_path):
         assert code not in str(tb.admin.request("status").json())
         other = tb.admin.request("logins/ops", "POST", {})
         assert other.status == 409 or other.status == 400, other
-    util.wait_until(lambda: tb.login_status("ops")["state"] == "empty", 5, "the end of the attempt")
+    util.wait_until(lambda: tb.login_status("ops")["state"] == "empty", 20, "the end of the attempt")
 
 
 def test_one_refresh_for_all(provider, start, tmp_path):

@@ -97,7 +97,7 @@ def test_orphan_is_reported_and_left(sandbox):
         seen = look(tb)
         assert [o["token_id"] for o in seen["orphans"]] == [lost]
         assert (seen["ours"], seen["other_installations"], seen["orphans_alive"]) == (2, 1, 1)
-        util.wait_until(lambda: tb.audit("orphan"), 5, "the record")
+        util.wait_until(lambda: tb.audit("orphan"), 20, "the record")
         record = tb.audit("orphan")
         assert [(r["token_id"], r["token"], r["backend"]) for r in record] == [(lost, "db", "prod")]
         assert f"token {lost} there is marked as made here" in tb.log()
@@ -126,7 +126,7 @@ def test_orphan_is_revoked_and_only_that(sandbox):
         lost = plant(sandbox, tb, installation_of(tb))
         theirs = plant(sandbox, tb, "feedfacefeedface")
         util.wait_until(lambda: not is_alive(sandbox, lost), 30, "the orphan's end")
-        util.wait_until(lambda: tb.audit("revoked"), 5, "the record")
+        util.wait_until(lambda: tb.audit("revoked"), 20, "the record")
         assert [(r["token_id"], r["reason"]) for r in tb.audit("revoked")] == [(lost, "orphan")]
         orphan = tb.audit("orphan")[0]
         revoked = tb.audit("revoked")[0]

@@ -212,7 +212,7 @@ def test_unknown_and_denied_are_answered_alike(ready):
     assert strip(denied) == strip(unknown)
     assert denied.json()["code"].startswith("denied.")
     assert denied.headers["Content-Type"] == "application/problem+json"
-    util.wait_until(lambda: [r for r in ready.audit("denied") if r.get("token") == "forbidden"], 5, "the record")
+    util.wait_until(lambda: [r for r in ready.audit("denied") if r.get("token") == "forbidden"], 20, "the record")
 
 
 def test_rules_by_user(ready):
@@ -267,10 +267,9 @@ def test_watch(ready):
     etag = f'"{first["generation"]}"'
     assert ready.token("db", headers={"If-None-Match": etag}).status == 304
     assert ready.token("db", headers={"If-None-Match": etag, "Prefer": "wait=1"}).status == 304
-    watch = util.Thread(lambda: ready.token("db", headers={"If-None-Match": etag, "Prefer": "wait=30"}))
-    time.sleep(0.2)
-    assert ready.admin.request("tokens/db/rotate", "POST").status == 200
-    told = watch.join()
+    with ready.api.asking("tokens/db", headers={"If-None-Match": etag, "Prefer": "wait=60"}) as watch:
+        assert ready.admin.request("tokens/db/rotate", "POST").status == 200
+        told = watch()
     assert told.status == 200 and told.json()["generation"] == first["generation"] + 1
     assert told.json()["token"] != first["token"]
 
@@ -341,7 +340,7 @@ def test_killed_between_call_and_answer(ready, sandbox):
     """P2 over a crash: the intent on disk tells the next start what to look for."""
     sandbox.fault("delay", 3, times=1, path="/api/v0")
     asker = util.Thread(lambda: ready.token("db"))
-    time.sleep(1)
+    util.wait_until(lambda: not sandbox.state()["faults"], 20, "the call")
     ready.kill()
     with pytest.raises(Exception):
         asker.join()
@@ -399,7 +398,7 @@ def test_denials_are_aggregated(ready):
     for _ in range(200):
         ready.token("forbidden")
     denied = lambda: [r for r in ready.audit("denied") if r.get("token") == "forbidden"]  # noqa: E731
-    util.wait_until(denied, 5, "the first record")
+    util.wait_until(denied, 20, "the first record")
     assert len(denied()) <= 3, len(denied())
 
 
@@ -497,10 +496,9 @@ def test_go(ready, tmp_path):
 def test_stop_answers_and_ends_watches(ready):
     """P11: a watch ends early with 304 when the daemon stops."""
     first = ready.token("db").json()
-    watch = util.Thread(lambda: ready.token("db", headers={"If-None-Match": f'"{first["generation"]}"',
-                                                           "Prefer": "wait=60"}))
-    time.sleep(0.3)
-    ready.process.send_signal(signal.SIGTERM)
-    assert watch.join().status == 304
-    assert ready.process.wait(10) == 0
+    etag = f'"{first["generation"]}"'
+    with ready.api.asking("tokens/db", headers={"If-None-Match": etag, "Prefer": "wait=60"}) as watch:
+        ready.process.send_signal(signal.SIGTERM)
+        assert watch().status == 304
+    assert ready.process.wait(30) == 0
     ready.start()

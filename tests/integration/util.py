@@ -11,8 +11,10 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import tempfile
+import termios
 import threading
 import time
 import urllib.error
@@ -42,7 +44,7 @@ def free_port():
     return sock.getsockname()[1]
 
 
-def wait_until(check, timeout=10.0, what="", interval=0.01):
+def wait_until(check, timeout=20.0, what="", interval=0.01):
     """Calls check until it returns something true, and returns that. An AssertionError says what never came."""
     deadline = time.monotonic() + timeout
     while True:
@@ -54,7 +56,7 @@ def wait_until(check, timeout=10.0, what="", interval=0.01):
         time.sleep(interval)
 
 
-def read_until(stream, needle, timeout=10.0):
+def read_until(stream, needle, timeout=20.0):
     """Reads a pipe or socket up to and including needle (bytes) and returns all that was read."""
     fd = stream if isinstance(stream, int) else stream.fileno()
     deadline = time.monotonic() + timeout
@@ -68,6 +70,11 @@ def read_until(stream, needle, timeout=10.0):
             raise AssertionError(f"no {needle!r} before the end of {data[-2000:]!r}")
         data += chunk
     return data
+
+
+def unread(sock):
+    """How much of what was sent on a Unix socket the other side has not read."""
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0]
 
 
 @contextlib.contextmanager
