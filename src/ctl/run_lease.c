@@ -281,14 +281,16 @@ run_fork(struct ctl *ctl, int *signals)
 	return -1;
 }
 
-/* What a terminal sends has gone to the whole group, the command as well. */
+/* What a terminal sends has gone to the whole group, the command as well. child
+ * 0: it is over, and what was for it goes nowhere. */
 static void
 pass_on(int fd, pid_t child)
 {
 	struct signalfd_siginfo si;
 
 	while (read(fd, &si, sizeof(si)) == sizeof(si)) {
-		if (si.ssi_signo != SIGCHLD && si.ssi_code != SI_KERNEL)
+		if (child && si.ssi_signo != SIGCHLD &&
+		    si.ssi_code != SI_KERNEL)
 			kill(child, (int)si.ssi_signo);
 	}
 }
@@ -375,6 +377,7 @@ run_stand_by(pid_t child, int signals, struct run_lease *leases, size_t n)
 	}
 	/* who loses patience with the daemon now may end us: it revokes what is
 	 * left when the connections are gone */
+	pass_on(signals, 0);
 	close(signals);
 	fill_mask(&mask);
 	sigprocmask(SIG_UNBLOCK, &mask, NULL);
