@@ -189,6 +189,7 @@ backend_run_clear(struct backend_run *run)
 	free(run->token_id);
 	free(run->minted_id);
 	free(run->note);
+	free(run->asked);
 	for (size_t i = 0; i < run->n_listed; i++) {
 		free(run->listed[i].id);
 		free(run->listed[i].description);

@@ -208,6 +208,10 @@ struct backend_run {
 	struct backend_listed *listed; /* list; get: it, or none */
 	size_t n_listed;
 	enum backend_probe probe;
+	/* probe: where it asked, without a query, and the status of the
+	 * answer; 0: none came. For messages. */
+	char *asked;
+	int answered;
 };
 void backend_run_clear(struct backend_run *run);
 

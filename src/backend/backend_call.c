@@ -117,6 +117,11 @@ backend_call_send(struct backend_call *c, struct http_request *request)
 		request->timeout_ms = conf->timeout_ms;
 		request->allow_loopback_http = conf->allow_insecure_loopback;
 	}
+	if (c->run.verb == BACKEND_PROBE) {
+		free(c->run.asked);
+		c->run.asked = xstrndup(request->url,
+		    strcspn(request->url, "?#"));
+	}
 	c->call = http_call_start(c->http, request, backend_call_on_reply, c);
 }
 
@@ -172,6 +177,7 @@ backend_call_on_reply(void *arg, struct http_reply *reply,
 		err = *lost;
 		backend_call_lost(c, &err);
 	} else {
+		c->run.answered = reply->status;
 		backend_call_step(c, reply);
 	}
 }

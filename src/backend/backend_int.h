@@ -44,6 +44,13 @@ enum backend_next backend_revoked(struct backend_run *run,
     const struct http_reply *reply, struct tb_error *err);
 enum backend_next backend_probed(struct backend_run *run,
     const struct http_reply *reply);
+/* The database that a probe asks for: one that may be read, since a probe
+ * reads; "*" is none. NULL: there is none. */
+const char *backend_probe_database(const struct backend_recipe *r);
+/* backend_probed for a database token. One that may not read is told so with
+ * 403 where the service knows it, and with 401 where it does not yet. */
+enum backend_next backend_probed_database(struct backend_run *run,
+    const struct http_reply *reply);
 
 /* A form (moved) to an endpoint of the login's provider, as its client. */
 int backend_to_provider(struct backend_run *run, enum backend_endpoint at,

@@ -161,23 +161,13 @@ influxdb3_send_revoke(struct backend_run *run, struct strbuf *url,
 	return 0;
 }
 
-/* A database that the recipe names, for a configured probe. */
-static const char *
-influxdb3_database(const struct backend_recipe *r)
-{
-	for (size_t i = 0; r && i < r->n_permissions; i++) {
-		if (!streq(r->permissions[i].resource, "*"))
-			return r->permissions[i].resource;
-	}
-	return "_internal";
-}
-
 static void
 influxdb3_send_probe(struct backend_run *run, struct http_request *request)
 {
 	const struct backend_conf *c = run->conf;
+	const char *database = backend_probe_database(run->recipe);
 	const struct template_var vars[] = {
-		{ "database", influxdb3_database(run->recipe) },
+		{ "database", database ? database : "_internal" },
 	};
 	const char *probe = c->probe_url ? c->probe_url : INFLUXDB3_PROBE_PATH;
 	struct strbuf url _cleanup_(strbuf_clear) = STRBUF_INIT;
@@ -264,7 +254,7 @@ influxdb3_step(struct backend_run *run, const struct http_reply *reply,
 	case BACKEND_MINT:
 		return influxdb3_minted(run, reply, err);
 	case BACKEND_PROBE:
-		return backend_probed(run, reply);
+		return backend_probed_database(run, reply);
 	case BACKEND_REVOKE:
 		return backend_revoked(run, reply, err);
 	case BACKEND_LIST:

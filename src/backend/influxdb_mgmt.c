@@ -79,24 +79,6 @@ influxdb_mgmt_by_influxctl(const struct backend_conf *c)
 
 /* ------------------------------------------------------------ permissions */
 
-/* The database to probe: one that may be read, if there is one, since a probe
- * reads; "*" is no database. NULL: none. */
-static const char *
-influxdb_mgmt_database(const struct backend_recipe *r)
-{
-	const char *found = NULL;
-
-	for (size_t i = 0; r && i < r->n_permissions; i++) {
-		if (streq(r->permissions[i].resource, "*"))
-			continue;
-		if (streq(r->permissions[i].action, "read"))
-			return r->permissions[i].resource;
-		if (!found)
-			found = r->permissions[i].resource;
-	}
-	return found;
-}
-
 static bool
 influxdb_mgmt_can_probe(const struct backend_conf *c,
     const struct backend_recipe *r)
@@ -104,7 +86,7 @@ influxdb_mgmt_can_probe(const struct backend_conf *c,
 	if (!c->probe_url)
 		return false;
 	return !r || !template_uses(c->probe_url, "database") ||
-	    influxdb_mgmt_database(r);
+	    backend_probe_database(r);
 }
 
 /* A value made by hand can be looked for and ended, where somebody says how:
@@ -330,7 +312,7 @@ influxdb_mgmt_send_probe(struct backend_run *run, struct http_request *request)
 	const struct backend_conf *c = run->conf;
 	const struct template_var vars[] = {
 		PATH_VARS(c),
-		{ "database", influxdb_mgmt_database(run->recipe) },
+		{ "database", backend_probe_database(run->recipe) },
 	};
 	struct strbuf url _cleanup_(strbuf_clear) = STRBUF_INIT;
 
@@ -395,7 +377,7 @@ influxdb_mgmt_read(struct backend_run *run, const struct http_reply *reply,
 {
 	switch (run->verb) {
 	case BACKEND_PROBE:
-		return backend_probed(run, reply);
+		return backend_probed_database(run, reply);
 	case BACKEND_REVOKE:
 		return backend_revoked(run, reply, err);
 	case BACKEND_MINT:

@@ -3,7 +3,8 @@
 /*
  * token_int - the inside of a token, for the files that share it: token.c
  * (records, what is released), token_plan.c (what is due), token_wait.c
- * (askers), token_mint.c (new generations: mint, probe, settle), token_revoke.c
+ * (askers), token_mint.c (new generations: mint, settle),
+ * token_probe.c (do they work yet), token_revoke.c
  * (the end of old ones), token_holders.c (who has them), token_superseded.c
  * (who still needs them), token_lease.c,
  * token_payer.c (what is heard of one that pays), token_status.c.
@@ -95,6 +96,10 @@ struct token {
 	struct loop_timer probe_timer;
 	struct backoff probe_backoff;
 	int64_t probe_since_ms;
+	int64_t probe_since; /* the same, epoch seconds */
+	int probe_status;    /* of its last answer; 0: none came */
+	int probe_told;      /* that was told; -1: nothing yet */
+	char *probe_asked;   /* where */
 	struct loop_timer retry;
 	struct backoff backoff;
 	int64_t not_before_ms;
@@ -184,15 +189,23 @@ void token_waiters_orphan(struct token *t);
 void token_waiters_fail(struct token *t, const struct tb_error *err);
 bool token_is_wanted(const struct token *t);
 
+/* token_probe.c */
+void token_probe_init(struct token *t);
+void token_probe_stop(struct token *t);
+void token_resume_probe(struct token *t, struct generation *g);
+/* From here on it is this one that is released. */
+void token_take_over(struct token *t, const struct generation *g);
+/* The service has answered that waiting will not help: err says what. */
+bool token_probe_is_hopeless(const struct token *t, struct tb_error *err);
+void token_add_probe(const struct token *t, json_t *o);
+
 /* token_mint.c */
 void token_mint_init(struct token *t);
 void token_mint_stop(struct token *t);
 void token_mint_park(struct token *t);
-void token_probe_stop(struct token *t);
 void token_settle_by(struct token *t, const struct conf *conf,
     const struct token_conf *tc);
 void token_mint_now(struct token *t);
-void token_resume_probe(struct token *t, struct generation *g);
 /* Somebody doubts it: one probe, at most one a minute. What is known of it
  * so far. */
 enum token_check token_check_generation(struct token *t, struct generation *g);

@@ -27,10 +27,6 @@
 
 #define MINT_BACKOFF_BASE_MS 1000
 #define MINT_BACKOFF_CAP_MS (5 * 60 * 1000)
-#define PROBE_BACKOFF_BASE_MS 500
-#define PROBE_BACKOFF_CAP_MS 30000
-/* Documented activation takes minutes; longer than this is worth a line. */
-#define PROBE_SLOW_MS (10 * 60 * 1000)
 #define SAVE_AGAIN_MS 1000
 /* This many uncertain mints of one token, and no further one is made: few
  * where nobody can look what became of them, more where they are settled. */
@@ -42,7 +38,6 @@
 #define CHECK_INTERVAL_MS 60000
 
 static void token_save_fresh(struct token *t);
-static void token_probe(struct token *t);
 
 static unsigned
 token_caps(const struct token *t)
@@ -239,15 +234,6 @@ token_mint_now(struct token *t)
 
 /* --------------------------------------------------------------- saving */
 
-/* From here on it is this one that is released. */
-static void
-token_take_over(struct token *t, const struct generation *g)
-{
-	if (g->number > 1)
-		token_audit_generation(t, g, AUDIT_RENEWED, NULL);
-	token_choose_current(t);
-}
-
 static void
 token_on_saved(void *arg, const struct tb_error *err)
 {
@@ -343,94 +329,6 @@ token_import(struct token *t, struct secret *value, const char *id,
 	t->fresh = g;
 	token_save_fresh(t);
 	return 0;
-}
-
-/* -------------------------------------------------------------- probing */
-
-static void
-token_make_ready(struct token *t)
-{
-	struct generation *g = STEAL(t->probing);
-
-	loop_timer_stop(&t->probe_timer);
-	g->state = GENERATION_READY;
-	log_info("token", "%s: generation %" PRIu64 " is ready", t->tc->name,
-	    g->number);
-	token_save_generation(t, g, NULL, NULL, NULL);
-	token_take_over(t, g);
-	token_look_at_grant(t); /* lost while it was made? */
-}
-
-static void
-token_on_probed(void *arg, struct backend_run *run,
-    const struct tb_error *err)
-{
-	struct token *t = arg;
-	int64_t since = now_boot_ms() - t->probe_since_ms;
-
-	t->probe = NULL;
-	if (!err && run->probe == BACKEND_PROBE_YES) {
-		token_make_ready(t);
-		return;
-	}
-	if (since > PROBE_SLOW_MS && since - t->probe_backoff.cap_ms <=
-	    PROBE_SLOW_MS)
-		log_warn("token", "%s: generation %" PRIu64 " does not work "
-		    "10 minutes after it was minted: %s", t->tc->name,
-		    t->probing->number, err ? err->msg : "HTTP 401");
-	loop_timer_set(&t->probe_timer, backoff_next(&t->probe_backoff,
-	    err ? err->retry_after_ms : 0));
-}
-
-static void
-token_probe(struct token *t)
-{
-	struct backend_run run = { .verb = BACKEND_PROBE };
-
-	secret_dup(&run.value, &t->probing->value);
-	t->probe = upstream_start(&t->env, t->conf, t->tc, &run,
-	    token_on_probed, t);
-}
-
-static void
-token_on_probe_timer(void *arg)
-{
-	struct token *t = arg;
-
-	if (!t->tc->probe || !(token_caps(t) & BACKEND_CAN_PROBE))
-		token_make_ready(t); /* activate_after has passed */
-	else
-		token_probe(t);
-}
-
-void
-token_probe_stop(struct token *t)
-{
-	upstream_cancel(&t->probe);
-	loop_timer_stop(&t->probe_timer);
-	t->probing = NULL;
-}
-
-void
-token_resume_probe(struct token *t, struct generation *g)
-{
-	bool look = t->tc->probe && (token_caps(t) & BACKEND_CAN_PROBE);
-
-	/* minted by an older configuration: no other service is shown it, and
-	 * it is not released */
-	if (t->parked || !streq(g->backend, t->tc->backend->name)) {
-		token_choose_current(t);
-		return;
-	}
-	t->probing = g;
-	t->probe_since_ms = now_boot_ms();
-	backoff_reset(&t->probe_backoff);
-	if (look)
-		token_probe(t);
-	else if (t->tc->activate_after_ms > 0)
-		loop_timer_set(&t->probe_timer, t->tc->activate_after_ms);
-	else
-		token_make_ready(t);
 }
 
 /* ------------------------------------------------------------- rejected */
@@ -533,11 +431,9 @@ void
 token_mint_init(struct token *t)
 {
 	loop_timer_init(&t->retry, t->env.loop, token_on_retry_or_save, t);
-	loop_timer_init(&t->probe_timer, t->env.loop, token_on_probe_timer, t);
+	token_probe_init(t);
 	t->backoff = (struct backoff)BACKOFF_INIT(MINT_BACKOFF_BASE_MS,
 	    MINT_BACKOFF_CAP_MS);
-	t->probe_backoff = (struct backoff)BACKOFF_INIT(PROBE_BACKOFF_BASE_MS,
-	    PROBE_BACKOFF_CAP_MS);
 }
 
 void
@@ -582,13 +478,12 @@ token_mint_stop(struct token *t)
 
 	mint_cancel(&t->mint);
 	writer_forget(&t->saving);
-	upstream_cancel(&t->probe);
+	token_probe_stop(t);
 	upstream_cancel(&t->check);
 	upstream_cancel(&t->confirm);
 	loop_timer_stop(&t->retry);
-	loop_timer_stop(&t->probe_timer);
 	generation_free(STEAL(t->fresh));
-	t->probing = t->checking = NULL;
+	t->checking = NULL;
 	while ((s = TAILQ_FIRST(&t->settlings))) {
 		TAILQ_REMOVE(&t->settlings, s, link);
 		settle_cancel(&s->op);

@@ -148,6 +148,7 @@ token_status(const struct token *t, bool inventory)
 		    tb_error_name(t->last_error.code));
 		status_time(o, "last_error_at", t->last_error_at);
 	}
+	token_add_probe(t, o);
 	if (inventory)
 		token_add_inventory(t, o);
 	status_int(o, "mints", (int64_t)t->n_mints);

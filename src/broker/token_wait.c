@@ -165,6 +165,8 @@ token_refuses_now(struct token *t, struct tb_error *err)
 		login_why_unusable(l, err);
 		return true;
 	}
+	if (token_probe_is_hopeless(t, err))
+		return true;
 	if (t->mint || t->probing || t->fresh || wait_ms <= 0 ||
 	    !t->last_error.code)
 		return false;

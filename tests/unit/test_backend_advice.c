@@ -97,6 +97,40 @@ test_keys_are_named(void **state)
 	}
 }
 
+/* Whether the service knows the value is asked, not what it may do; and no
+ * secret is in what is said of where that was asked. */
+static void
+test_probe_of_what_may_not_read(void **state)
+{
+	static const struct {
+		const char *permissions;
+		int status;
+		enum backend_probe probe;
+		const char *database;
+	} t[] = {
+		{ "write:logs", 403, BACKEND_PROBE_YES, "db=logs" },
+		{ "write:logs", 401, BACKEND_PROBE_NOT_YET, "db=logs" },
+		{ "write:logs", 404, BACKEND_PROBE_UNCLEAR, "db=logs" },
+		{ "read:metrics", 403, BACKEND_PROBE_NOT_YET, "db=metrics" },
+		{ "write:logs read:metrics", 403, BACKEND_PROBE_NOT_YET,
+		    "db=metrics" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		struct backend_conf c = fix_clustered();
+		struct backend_recipe r = fix_permissions(t[i].permissions);
+
+		fake_http_push_json(t[i].status, "{}");
+		fix_call(&c, &r, BACKEND_PROBE);
+		assert_int_equal(fix.run.probe, t[i].probe);
+		assert_int_equal(fix.run.answered, t[i].status);
+		assert_string_equal(fix.run.asked,
+		    "https://influx.example.com/query");
+		assert_contains(fake_http_last()->url, t[i].database);
+		backend_recipe_clear(&r);
+	}
+}
+
 /* The service's own words give way, and what is put in front of all. */
 static void
 test_the_advice_is_never_cut(void **state)
@@ -124,6 +158,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_keys_are_named),
+		T(test_probe_of_what_may_not_read),
 		T(test_the_advice_is_never_cut),
 	};
 
