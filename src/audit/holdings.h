@@ -36,7 +36,7 @@ struct holder {
 	int64_t first, last; /* seconds since the epoch */
 	uint64_t releases;
 	uint64_t unconfirmed; /* of them */
-	bool matched;   /* by holdings_match */
+	bool matched;   /* by held_match */
 };
 
 struct held {

@@ -81,7 +81,8 @@ int oauth_parse_refresh(const struct http_reply *reply,
 int oauth_parse_revoke(const struct http_reply *reply, struct tb_error *err);
 
 /* issuer must be equal to want_issuer (a trailing slash apart it is compared
- * exactly); each endpoint https unless allow_http. */
+ * exactly); each endpoint https, or http of a loopback address where that is
+ * allowed. */
 int oauth_parse_metadata(const struct http_reply *reply,
     const char *want_issuer, bool allow_loopback_http,
     struct oauth_metadata *out, struct tb_error *err);

@@ -42,7 +42,7 @@ int fault_clear(struct fault_list *list, const char *name);
 /*
  * The switch of that name that applies to this method and path, used up by
  * one, or NULL. A switch that wears out with this stays valid until the next
- * call of anything here but fault_number().
+ * call of anything here.
  */
 const struct fault *fault_take(struct fault_list *list, const char *name,
     const char *method, const char *path);

@@ -6,7 +6,7 @@
  *
  * It keeps no token value, only SHA-256 sums: a value leaves in the reply
  * that made it and is then known to nobody here. Objects live until
- * world_free(), so pointers between them are never stale.
+ * world_clear(), so pointers between them are never stale.
  */
 #include <jansson.h>
 #include <stdbool.h>
