@@ -184,10 +184,9 @@ static char *
 conf_of_twins(const char *on_orphan)
 {
 	char *one = conf_with("report");
-	char *both = xasprintf("%s[backend twin]\n"
-	    "type = influxdb-clustered\nlogin = ops\n"
-	    "base_url = https://influx.test\nreconcile_interval = 2h\n"
-	    "on_orphan = %s\n", one, on_orphan);
+	char *both = xasprintf("%s[backend twin]\ntype = influxdb-clustered\n"
+	    "login = ops\nbase_url = https://influx.test\n"
+	    "reconcile_interval = 2h\non_orphan = %s\n", one, on_orphan);
 
 	free(one);
 	return both;
@@ -204,20 +203,18 @@ setup_twins(void **state)
 static void
 test_orphan_is_told_once_by_two_backends(void **state)
 {
-	struct world *w = *state;
+	char *text = conf_of_twins("revoke");
+	struct conf *next = world_load(text);
 	struct tb_error err = TB_ERROR_INIT;
-	struct conf *next;
-	char *text;
+	struct world *w = *state;
 
+	free(text);
 	push_list("lost", installation(), NONCE, 8);
 	fake_loop_advance(FIRST_MS);
 	assert_int_equal(looks(), 2);
 	assert_int_equal(fake_state_audits(AUDIT_ORPHAN), 1);
 	assert_int_equal(orphans(w), 1);
 	/* neither is it told again when it is the other one that ends it */
-	text = conf_of_twins("revoke");
-	next = world_load(text);
-	free(text);
 	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
 	conf_unref(w->conf);
 	w->conf = next;
