@@ -41,6 +41,17 @@ client_id = tokenbroker
 scopes = openid offline_access
 allow_insecure_loopback = yes
 """
+# Behind it: a service with a probe, which is the sandbox as well.
+SANDBOX_BACKEND = """\
+[backend prod]
+type = influxdb-dedicated
+login = ops
+base_url = {issuer}
+account_id = acc
+cluster_id = clu
+probe_url = {issuer}/health/auth
+allow_insecure_loopback = yes
+"""
 
 
 class UnixConnection(http.client.HTTPConnection):

@@ -460,15 +460,7 @@ def test_follow_a_log_that_is_cut(log):
 
 # ----------------------------------------------------------- the daemon's own log
 
-CONF = d.SANDBOX_LOGIN + """\
-[backend prod]
-type = influxdb-dedicated
-login = ops
-base_url = {issuer}
-account_id = acc
-cluster_id = clu
-probe_url = {issuer}/health/auth
-allow_insecure_loopback = yes
+CONF = d.SANDBOX_LOGIN + d.SANDBOX_BACKEND + """\
 [token shared]
 backend = prod
 permissions = read:metrics write:metrics

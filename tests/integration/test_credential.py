@@ -109,15 +109,7 @@ def test_waits_for_a_first_value(slice_dir):
         tb.learn_value(got["given"])
 
 
-COLD = d.SANDBOX_LOGIN + """\
-[backend prod]
-type = influxdb-dedicated
-login = ops
-base_url = {issuer}
-account_id = acc
-cluster_id = clu
-probe_url = {issuer}/health/auth
-allow_insecure_loopback = yes
+COLD = d.SANDBOX_LOGIN + d.SANDBOX_BACKEND + """\
 [token db]
 backend = prod
 permissions = read:metrics

@@ -14,15 +14,7 @@ import daemon as d
 import util
 from sandbox import Sandbox
 
-CONF = d.SANDBOX_LOGIN + """\
-[backend prod]
-type = influxdb-dedicated
-login = ops
-base_url = {issuer}
-account_id = acc
-cluster_id = clu
-probe_url = {issuer}/health/auth
-allow_insecure_loopback = yes
+CONF = d.SANDBOX_LOGIN + d.SANDBOX_BACKEND + """\
 [backend cluster]
 type = influxdb-clustered
 management_token = mgmt

@@ -15,15 +15,7 @@ import openapi
 import util
 from sandbox import Sandbox
 
-CONF = d.SANDBOX_LOGIN + """\
-[backend prod]
-type = influxdb-dedicated
-login = ops
-base_url = {issuer}
-account_id = acc
-cluster_id = clu
-probe_url = {issuer}/health/auth
-allow_insecure_loopback = yes
+CONF = d.SANDBOX_LOGIN + d.SANDBOX_BACKEND + """\
 [token telegraf-write]
 backend = prod
 permissions = read:metrics write:metrics
