@@ -174,6 +174,46 @@ curl_text(struct http_call *call, CURLcode code)
 	return call->curl_says;
 }
 
+/* What the service's TLS says about our certificate; NULL: nothing. With TLS
+ * 1.3 its alert comes when we think that the handshake is over and the request
+ * is on its way, so that libcurl calls it a failure to receive. The words are
+ * OpenSSL's, and looked for only where no byte of a reply has come. */
+static const char *
+certificate_alert(const struct http_call *call, CURLcode code)
+{
+	static const char *const alerts[] = { "alert certificate required",
+		"alert unknown ca", "alert bad certificate",
+		"alert certificate expired", "alert certificate revoked",
+		"alert certificate unknown", "alert unsupported certificate" };
+	size_t i;
+
+	if (call->head_len > 0 || (code != CURLE_RECV_ERROR &&
+	    code != CURLE_SEND_ERROR && code != CURLE_SSL_CONNECT_ERROR))
+		return NULL;
+	for (i = 0; i < ARRAY_SIZE(alerts); i++)
+		if (strstr(call->curl_says, alerts[i]))
+			return alerts[i] + strlen("alert ");
+	return NULL;
+}
+
+/* Whether the request was read is not told by the alert: a service may ask for
+ * a certificate after it has read it (post-handshake authentication, which
+ * libcurl offers). So a request that has left us stays uncertain. */
+static void
+set_certificate_error(struct http_call *call, const char *alert,
+    enum tb_errc class)
+{
+	if (!call->cert_file)
+		tb_error_set(&call->err, class, "%.120s: it wants a client "
+		    "certificate (TLS alert: %s): set tls_cert_file and "
+		    "tls_key_file", call->origin, alert);
+	else
+		tb_error_set(&call->err, class, "%.90s: it refuses the client "
+		    "certificate %.90s (TLS alert: %s): look at tls_cert_file, "
+		    "and at the CA that the service takes clients of",
+		    call->origin, call->cert_file, alert);
+}
+
 static void
 call_set_error(struct http_call *call, CURLcode code)
 {
@@ -183,8 +223,11 @@ call_set_error(struct http_call *call, CURLcode code)
 	 * was spent or made, and it heals by itself when it is mended. */
 	enum tb_errc class = !call->sent ? TB_E_UNREACHED :
 	    is_for_good(code) ? TB_E_PROTO : TB_E_TRANSIENT;
+	const char *alert = certificate_alert(call, code);
 
-	if (call->head_too_large)
+	if (alert)
+		set_certificate_error(call, alert, class);
+	else if (call->head_too_large)
 		tb_error_set(err, TB_E_PROTO,
 		    "%.160s: the head of the reply is larger than %zu bytes",
 		    call->origin, HEAD_CAP);

@@ -643,6 +643,40 @@ test_tls(void **state)
 	    63);
 }
 
+/* The alert comes after the handshake, as far as the client sees: what it is
+ * about is said all the same, and nobody claims that nothing was sent. */
+static void
+test_tls_client_certificate(void **state)
+{
+	struct http_tls tls = { .ca_file = cert_path };
+	char other[] = "/tmp/test_http_client.XXXXXX";
+	int fd = mkstemp(other);
+
+	assert_true(fd >= 0);
+	close(fd);
+	tiny_server_make_cert(other);
+	tiny_server_want_client(cert_path);
+	tls_call("127.0.0.1", &tls);
+	assert_string_equal(take_trace(), "transient ");
+	assert_non_null(strstr(last_err.msg, ": it wants a client certificate "
+	    "(TLS alert: certificate required): set tls_cert_file and "
+	    "tls_key_file"));
+
+	tls.cert_file = tls.key_file = other;
+	tls_call("127.0.0.1", &tls);
+	assert_string_equal(take_trace(), "transient ");
+	assert_non_null(strstr(last_err.msg, ": it refuses the client "
+	    "certificate /tmp/test_http_client."));
+	assert_non_null(strstr(last_err.msg, "look at tls_cert_file, and at "
+	    "the CA"));
+
+	tls.cert_file = tls.key_file = cert_path;
+	tls_call("127.0.0.1", &tls);
+	assert_string_equal(take_trace(), "200 ");
+	tiny_server_want_client(NULL);
+	unlink(other);
+}
+
 /* Plain HTTP where TLS is expected: the handshake fails, nothing was sent. */
 static void
 test_tls_against_plain(void **state)
@@ -768,6 +802,7 @@ main(void)
 		T(test_cancel),
 		T(test_start_from_done),
 		T(test_tls),
+		T(test_tls_client_certificate),
 		T(test_tls_against_plain),
 		T(test_no_proxy_from_environment),
 		T(test_nothing_left_in_memory),

@@ -110,6 +110,19 @@ read_request(struct tiny_server *s, struct peer *p)
 	return true;
 }
 
+/* Closed over what was not read, the connection is reset, and the alert that
+ * was sent may be lost with it. */
+static void
+hear_out(struct tiny_server *s, struct peer *p)
+{
+	char buf[512];
+
+	shutdown(p->fd, SHUT_WR);
+	while (wait_readable(s, p->fd, 10000) &&
+	    recv(p->fd, buf, sizeof(buf), 0) > 0)
+		continue;
+}
+
 static void
 serve(struct tiny_server *s, struct peer *p, size_t *step)
 {
@@ -123,8 +136,10 @@ serve(struct tiny_server *s, struct peer *p, size_t *step)
 			return;
 		}
 		if (p->ssl && !SSL_is_init_finished(p->ssl) &&
-		    SSL_accept(p->ssl) != 1)
+		    SSL_accept(p->ssl) != 1) {
+			hear_out(s, p);
 			return;
+		}
 		if (!read_request(s, p))
 			return;
 		(*step)++;
@@ -183,6 +198,14 @@ listen_any(int *port)
 	return fd;
 }
 
+static const char *client_ca;
+
+void
+tiny_server_want_client(const char *ca_pem)
+{
+	client_ca = ca_pem;
+}
+
 struct tiny_server *
 tiny_server_start(const struct tiny_server_step *steps, size_t n,
     const char *cert_pem)
@@ -194,6 +217,11 @@ tiny_server_start(const struct tiny_server_step *steps, size_t n,
 	s->n_steps = n;
 	if (cert_pem) {
 		s->tls = SSL_CTX_new(TLS_server_method());
+		if (client_ca) {
+			SSL_CTX_load_verify_locations(s->tls, client_ca, NULL);
+			SSL_CTX_set_verify(s->tls, SSL_VERIFY_PEER |
+			    SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+		}
 		if (SSL_CTX_use_certificate_file(s->tls, cert_pem,
 		    SSL_FILETYPE_PEM) != 1 ||
 		    SSL_CTX_use_PrivateKey_file(s->tls, cert_pem,

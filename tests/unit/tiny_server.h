@@ -26,6 +26,9 @@ struct tiny_server;
 /* One step per request. TLS when cert_pem is given (key in the same file). */
 struct tiny_server *tiny_server_start(const struct tiny_server_step *steps,
     size_t n, const char *cert_pem);
+/* The next ones want a client certificate, of the CA in this file; NULL: not
+ * any more. */
+void tiny_server_want_client(const char *ca_pem);
 int tiny_server_port(const struct tiny_server *s);
 size_t tiny_server_connections(struct tiny_server *s);
 size_t tiny_server_requests(struct tiny_server *s);
