@@ -5,8 +5,6 @@
  */
 #include "broker/broker.h"
 
-#include <inttypes.h>
-
 #include "base/log.h"
 #include "base/now.h"
 #include "broker/broker_int.h"

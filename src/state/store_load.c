@@ -394,7 +394,6 @@ load_state_id(struct load *l)
 
 /* -------------------------------------------------------------------- act */
 
-/* record and why are copied; kept is taken and may be NULL. */
 static void
 store_add_trouble(struct store *s, const char *record, char *kept,
     const char *why)
