@@ -6,6 +6,7 @@
  *
  *	vault, consul-template  sys/internal/ui/mounts/PATH, to learn whether
  *	                        "data" belongs into the path; auth/token/...
+ *	vault status            sys/seal-status, then sys/leader
  *	hvac, Ansible           auth/token/lookup-self, LIST as a method
  *	Telegraf 1.37, 1.38     auth/approle/login, they know no other way
  *
@@ -32,6 +33,9 @@
 #define MOUNTS "/v1/sys/internal/ui/mounts/"
 #define PATH_MAX_LEN 1024
 #define POLICY "tokenbroker"
+/* Vault's own default, 32 days. The token is a word and has no end; but 0 is
+ * "over now" to Vault Agent, which then logs in again every second. */
+#define LOGIN_TTL (768 * 3600)
 
 static bool
 wants_list(const struct request *rq)
@@ -237,7 +241,8 @@ vault_login(struct session *s, const struct request *rq)
 	json_object_set_new(auth, "policies", policies());
 	json_object_set_new(auth, "token_policies", policies());
 	json_object_set_new(auth, "metadata", json_null());
-	json_object_set_new(auth, "lease_duration", json_integer(0));
+	json_object_set_new(auth, "lease_duration",
+	    json_integer(LOGIN_TTL));
 	json_object_set_new(auth, "renewable", json_false());
 	json_object_set_new(auth, "entity_id", json_string(""));
 	json_object_set_new(auth, "token_type", json_string("service"));
@@ -259,11 +264,12 @@ vault_lookup_self(struct session *s, const struct request *rq)
 	json_object_set_new(o, "path", json_string("auth/token/create"));
 	json_object_set_new(o, "type", json_string("service"));
 	json_object_set_new(o, "creation_time", json_integer(0));
-	json_object_set_new(o, "creation_ttl", json_integer(0));
+	json_object_set_new(o, "creation_ttl",
+	    json_integer(LOGIN_TTL));
 	json_object_set_new(o, "explicit_max_ttl", json_integer(0));
 	json_object_set_new(o, "expire_time", json_null());
 	json_object_set_new(o, "num_uses", json_integer(0));
-	json_object_set_new(o, "ttl", json_integer(0));
+	json_object_set_new(o, "ttl", json_integer(LOGIN_TTL));
 	json_object_set_new(o, "renewable", json_false());
 	json_object_set_new(o, "orphan", json_true());
 	json_object_set_new(o, "meta", json_null());
@@ -338,6 +344,19 @@ vault_health(struct session *s, const struct request *rq)
 	session_reply_json(s, 200, o);
 }
 
+/* What the command "status" asks after that, and without which it fails. */
+static void
+vault_leader(struct session *s, const struct request *rq)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "ha_enabled", json_false());
+	json_object_set_new(o, "is_self", json_false());
+	json_object_set_new(o, "leader_address", json_string(""));
+	json_object_set_new(o, "leader_cluster_address", json_string(""));
+	session_reply_json(s, 200, o);
+}
+
 const struct route vault_routes[] = {
 	{ HTTP1_GET, "sys/internal/ui/mounts/{path}", ROUTE_ANYBODY,
 	    ROUTE_NO_BODY, vault_mount, { NULL } },
@@ -345,6 +364,8 @@ const struct route vault_routes[] = {
 	    { NULL } },
 	{ HTTP1_GET, "sys/seal-status", ROUTE_ANYBODY, ROUTE_NO_BODY,
 	    vault_health, { NULL } },
+	{ HTTP1_GET, "sys/leader", ROUTE_ANYBODY, ROUTE_NO_BODY, vault_leader,
+	    { NULL } },
 	{ HTTP1_GET, "auth/token/lookup-self", ROUTE_ANYBODY, ROUTE_NO_BODY,
 	    vault_lookup_self, { NULL } },
 	{ HTTP1_POST, "auth/token/renew-self", ROUTE_ANYBODY, ROUTE_MAY_BODY,

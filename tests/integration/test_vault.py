@@ -170,6 +170,7 @@ def test_what_telegraf_sends(tb):
     """[[secretstores.vault]] with a token (1.39): one read for every use. With approle (1.37): a login before."""
     login = ask(tb, "PUT /v1/auth/approle/login", body=f'{{"role_id":"r","secret_id":"{SECRET_ID}"}}')
     assert login.json()["auth"]["client_token"] == "tokenbroker"
+    assert login.json()["auth"]["lease_duration"] > 3600
     reply = ask(tb, "GET /v1/tokenbroker/data/telegraf-write")
     assert reply.json()["data"]["data"]["token"] == tb.token("telegraf-write").json()["token"]
     reply = ask(tb, "GET /v1/tokenbroker/telegraf-write")
@@ -179,12 +180,17 @@ def test_what_telegraf_sends(tb):
 def test_what_consul_template_and_the_vault_command_send(tb):
     mount = ask(tb, "GET /v1/sys/internal/ui/mounts/tokenbroker/telegraf-write").json()["data"]
     assert (mount["path"], mount["type"], mount["options"]) == ("tokenbroker/", "kv", {"version": "2"})
-    assert ask(tb, "GET /v1/auth/token/lookup-self").json()["data"]["id"] == "tokenbroker"
+    about = ask(tb, "GET /v1/auth/token/lookup-self").json()["data"]
+    # Vault Agent would log in every second for a ttl of 0
+    assert about["id"] == "tokenbroker" and about["ttl"] > 3600
     assert ask(tb, "PUT /v1/auth/token/renew-self", body='{"increment":0}').json()["auth"]["renewable"] is False
     assert ask(tb, "GET /v1/tokenbroker/metadata/?list=true").json()["data"]["keys"] == ["telegraf-write"]
     assert ask(tb, "LIST /v1/tokenbroker/metadata/").json()["data"]["keys"] == ["telegraf-write"]
     assert ask(tb, "GET /v1/tokenbroker/data/telegraf-write", "X-Vault-Wrap-TTL: 60").status == 400
     assert ask(tb, "GET /v1/sys/mounts").status == 404
+    # vault status
+    assert ask(tb, "GET /v1/sys/seal-status").json()["sealed"] is False
+    assert ask(tb, "GET /v1/sys/leader").json()["ha_enabled"] is False
     assert ask(tb, "POST /v1/tokenbroker/data/telegraf-write", body="{}").status == 403
 
 

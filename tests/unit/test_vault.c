@@ -547,6 +547,9 @@ is_sealed_while_nothing_can_be_released(void **state)
 	a = ask(w, "GET /v1/sys/seal-status", NULL);
 	assert_int_equal(a.status, 200);
 	assert_non_null(strstr(a.text, "\"sealed\":true"));
+	a = ask(w, "GET /v1/sys/leader", NULL);
+	assert_int_equal(a.status, 200);
+	assert_non_null(strstr(a.text, "\"ha_enabled\":false"));
 }
 
 int
