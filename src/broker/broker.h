@@ -211,6 +211,9 @@ void broker_metrics(struct broker *b, struct openmetrics *m);
 /* 0 when what is asked for could be recorded, and so released; err says why
  * not. Cheap. */
 int broker_health(struct broker *b, struct tb_error *err);
+/* What people are waited for: "tokenbrokerctl login ops; tokenbrokerctl import
+ * mgmt". Owned by the caller; NULL: nobody is. */
+char *broker_human_needed(struct broker *b);
 /* One line for systemctl status; owned by the caller. */
 char *broker_status_line(struct broker *b);
 

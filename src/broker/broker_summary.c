@@ -135,6 +135,26 @@ broker_add_summary(struct broker *b, json_t *o)
 	json_object_set_new(o, "insecure_backends", insecure_backends(b));
 }
 
+char *
+broker_human_needed(struct broker *b)
+{
+	struct strbuf text _cleanup_(strbuf_clear) = STRBUF_INIT;
+	struct login_numbers n;
+
+	for (size_t i = 0; i < b->n_logins; i++) {
+		login_get_numbers(b->logins[i], &n);
+		if (n.human_needed)
+			strbuf_addf(&text, "%stokenbrokerctl login %s",
+			    text.len ? "; " : "", login_name(b->logins[i]));
+	}
+	for (size_t i = 0; i < b->n_tokens; i++) {
+		if (token_is_refused(b->tokens[i]))
+			strbuf_addf(&text, "%stokenbrokerctl import %s",
+			    text.len ? "; " : "", token_name(b->tokens[i]));
+	}
+	return text.len ? strbuf_steal(&text) : NULL;
+}
+
 static void
 add_plural(struct strbuf *b, size_t n, const char *one, const char *many)
 {

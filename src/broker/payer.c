@@ -184,6 +184,11 @@ payer_gave_up(const struct token_env *env, const struct backend_conf *backend,
 	struct token *t = payer_by_hand(env, backend);
 	struct tb_error why = *err;
 
+	if (!t && backend->login)
+		tb_error_set(err, why.code, "%.200s; login '%s' pays: look at "
+		    "its audience and scopes, or log in as somebody whom the "
+		    "service knows: tokenbrokerctl login %s", why.msg,
+		    backend->login, backend->login);
 	if (!t)
 		return;
 	token_payer_refused(t, bearer, backend->name, why.msg);

@@ -15,6 +15,7 @@ health_answer(struct session *s, const struct request *rq, bool tells_why)
 	struct http1_view live = route_query(rq, "live");
 	struct serve *serve = session_serve(s);
 	struct tb_error err = TB_ERROR_INIT;
+	char *human _cleanup_free_ = NULL;
 	json_t *o;
 
 	if (live.s && !http1_is(live, "1")) {
@@ -27,6 +28,11 @@ health_answer(struct session *s, const struct request *rq, bool tells_why)
 	} else {
 		o = json_object();
 		json_object_set_new(o, "ok", json_true());
+		/* the daemon is well; whoever only checks it is not woken */
+		human = tells_why ? broker_human_needed(serve->broker) : NULL;
+		if (human)
+			json_object_set_new(o, "human_needed",
+			    json_string(human));
 		session_reply_json(s, 200, o);
 	}
 }

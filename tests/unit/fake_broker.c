@@ -643,6 +643,12 @@ fake_broker_holds(const struct broker *b, const char **last)
 	return b->holds;
 }
 
+char *
+broker_human_needed(struct broker *b)
+{
+	return NULL;
+}
+
 int
 broker_health(struct broker *b, struct tb_error *err)
 {

@@ -99,6 +99,11 @@ on_job(void *arg, json_t *detail, const struct tb_error *err)
 		fail_msg("%s", err->msg);
 }
 
+static void
+on_any_job(void *arg, json_t *detail, const struct tb_error *err)
+{
+}
+
 /* `db2` is minted, and its probe has not been answered yet. */
 static void
 mint_db2(struct world *w, struct heard *h)
@@ -229,6 +234,40 @@ test_a_forbidden_probe_is_told_and_waited_for(void **state)
 	heard_clear(&h);
 }
 
+/* Whoever pays, the command that helps is in the one line there is. */
+static void
+test_a_refused_payer_names_the_command(void **state)
+{
+	struct world *w = *state;
+	struct heard h = { .answers = 0 };
+	char *human;
+
+	assert_null(broker_human_needed(w->broker));
+	fake_http_push_json_for("influx.test", 401, "{}");
+	world_push_refresh("at2", "rt2");
+	fake_http_push_json_for("influx.test", 401, "{}");
+	world_ask(w, "db", &h);
+	fake_loop_run_pending();
+	assert_has(logged(), "login 'ops' pays: look at its audience and "
+	    "scopes, or log in as somebody whom the service knows: "
+	    "tokenbrokerctl login ops");
+	heard_clear(&h);
+
+	mint_db2(w, &h);
+	fake_http_drop_scripted();
+	answer_probe(200, 1);
+	fake_loop_advance(31000);
+	heard_clear(&h);
+	fake_http_push_json_for("paid.test/api", 401, "{}");
+	fake_http_push_json_for("paid.test/api", 401, "{}");
+	broker_rotate(w->broker, "db2", on_any_job, NULL);
+	fake_loop_run_pending();
+	assert_has(logged(), "tokenbrokerctl import mgmt");
+	human = broker_human_needed(w->broker);
+	assert_string_equal(human, "tokenbrokerctl import mgmt");
+	free(human);
+}
+
 int
 main(void)
 {
@@ -239,6 +278,8 @@ main(void)
 		    test_a_wrong_probe_is_told_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_activation_is_no_news,
 		    setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_a_refused_payer_names_the_command, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_a_forbidden_probe_is_told_and_waited_for, setup,
 		    teardown),
