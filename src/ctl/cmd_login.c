@@ -131,7 +131,7 @@ on_tick(void *arg)
 
 	if (is_json(l))
 		return;
-	if (l->term.is_terminal) {
+	if (l->term.moves) {
 		printf("\r\033[KWaiting for approval, %s left (Ctrl-C "
 		    "cancels)", phrase_countdown(left, buf, sizeof(buf)));
 		l->line_open = true;

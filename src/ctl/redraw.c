@@ -55,12 +55,10 @@ void
 redraw_begin(struct redraw *r, const struct term *term)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
-	const char *type = getenv("TERM");
 	struct termios keys;
 
 	*r = (struct redraw){ .term = term };
-	r->in_place = term->is_terminal && term->rows > 3 && type && *type &&
-	    strcmp(type, "dumb") != 0;
+	r->in_place = term->moves && term->rows > 3;
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);

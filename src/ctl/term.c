@@ -28,8 +28,9 @@ term_init(struct term *t, int fd)
 	const char *name = getenv("TERM"), *no_colour = getenv("NO_COLOR");
 
 	t->is_terminal = isatty(fd) == 1;
-	t->colour = t->is_terminal && name && strcmp(name, "dumb") != 0 &&
-	    (!no_colour || !*no_colour);
+	t->moves = t->is_terminal && name && *name &&
+	    strcmp(name, "dumb") != 0;
+	t->colour = t->moves && (!no_colour || !*no_colour);
 	t->utf8 = term_is_utf8(getenv("LC_ALL"), getenv("LC_CTYPE"),
 	    getenv("LANG"));
 	if (t->is_terminal && ioctl(fd, TIOCGWINSZ, &w) < 0)

@@ -23,7 +23,8 @@ enum term_colour {
 
 struct term {
 	bool is_terminal;
-	bool colour; /* a terminal, not "dumb", and NO_COLOR is not set */
+	bool moves;  /* a terminal, not "dumb": knows escape sequences */
+	bool colour; /* it does, and NO_COLOR is not set */
 	bool utf8;
 	unsigned columns, rows; /* 80 and 24 when nobody says */
 };

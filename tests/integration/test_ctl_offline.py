@@ -881,6 +881,15 @@ def test_login_no_pin_on_a_terminal(run_dir, doors):
     assert admin.requests[-1].json() == {"confirm": False}
 
 
+def test_login_on_a_dumb_terminal(run_dir, doors):
+    """As Emacs and some serial lines are: no escape sequence at all."""
+    doors("admin", (202, PROMPT), wait_a_bit, (200, {"state": "granted", "claims": CLAIMS}))
+    terminal = Terminal(["login", "ops"], run_dir, {"TERM": "dumb"})
+    terminal.read_until("Waiting for approval, ")
+    status, out = terminal.end()
+    assert status == 0 and "Logged in" in out and "\x1b" not in out, out
+
+
 @pytest.mark.parametrize("during", ["Waiting for approval", "Pin this account? [y/N] "])
 def test_login_ctrl_c(run_dir, doors, during):
     news = {"state": "confirm", "claims": CLAIMS} if during.startswith("Pin") else None
