@@ -214,6 +214,16 @@ set_certificate_error(struct http_call *call, const char *alert,
 		    call->origin, call->cert_file, alert);
 }
 
+/* A service that closes over a request it has not read resets the connection,
+ * and its alert may be lost with it. */
+static bool
+may_be_certificate(const struct http_call *call, CURLcode code)
+{
+	return call->sent && call->head_len == 0 &&
+	    (code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR) &&
+	    strncmp(call->origin, "https:", 6) == 0;
+}
+
 static void
 call_set_error(struct http_call *call, CURLcode code)
 {
@@ -251,6 +261,11 @@ call_set_error(struct http_call *call, CURLcode code)
 	else if (code == CURLE_OPERATION_TIMEDOUT)
 		tb_error_set(err, class, "%.160s: %s", call->origin, call->sent ?
 		    "no complete reply in time" : "no connection in time");
+	else if (may_be_certificate(call, code))
+		tb_error_set(err, class, "%.120s: the connection broke before "
+		    "a reply (%.60s); if it wants a client certificate%s, see "
+		    "tls_cert_file", call->origin, text,
+		    call->cert_file ? " of another CA" : "");
 	else
 		tb_error_set(err, class, "%.120s: %.160s", call->origin, text);
 }

@@ -677,6 +677,27 @@ test_tls_client_certificate(void **state)
 	unlink(other);
 }
 
+/* Closed over what it has not read, a service loses its own alert. */
+static void
+test_tls_reset(void **state)
+{
+	struct tiny_server_step step = { NULL, SERVER_RESET, 0 };
+	struct http_request req = HTTP_REQUEST_INIT;
+	struct http_call *call;
+
+	server = tiny_server_start(&step, 1, cert_path);
+	req.url = xasprintf("https://127.0.0.1:%d/",
+	    tiny_server_port(server));
+	req.tls.ca_file = cert_path;
+	start(&req, &call);
+	run(1);
+	assert_string_equal(take_trace(), "transient ");
+	assert_non_null(strstr(last_err.msg, ": the connection broke before a "
+	    "reply ("));
+	assert_non_null(strstr(last_err.msg, "); if it wants a client "
+	    "certificate, see tls_cert_file"));
+}
+
 /* Plain HTTP where TLS is expected: the handshake fails, nothing was sent. */
 static void
 test_tls_against_plain(void **state)
@@ -803,6 +824,7 @@ main(void)
 		T(test_start_from_done),
 		T(test_tls),
 		T(test_tls_client_certificate),
+		T(test_tls_reset),
 		T(test_tls_against_plain),
 		T(test_no_proxy_from_environment),
 		T(test_nothing_left_in_memory),

@@ -124,6 +124,16 @@ hear_out(struct tiny_server *s, struct peer *p)
 }
 
 static void
+reset(struct peer *p)
+{
+	struct linger now = { .l_onoff = 1 };
+
+	setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	if (p->ssl)
+		SSL_set_quiet_shutdown(p->ssl, 1);
+}
+
+static void
 serve(struct tiny_server *s, struct peer *p, size_t *step)
 {
 	const struct tiny_server_step *now;
@@ -143,6 +153,10 @@ serve(struct tiny_server *s, struct peer *p, size_t *step)
 		if (!read_request(s, p))
 			return;
 		(*step)++;
+		if (now->after == SERVER_RESET) {
+			reset(p);
+			return;
+		}
 		if (now->delay_ms)
 			wait_readable(s, -1, now->delay_ms);
 		if (now->reply)

@@ -13,6 +13,7 @@ enum tiny_server_after {
 	SERVER_KEEP,  /* the reply, then the next request */
 	SERVER_HANG,  /* what there is of a reply, then nothing */
 	SERVER_DEAF,  /* nothing at all, not even TLS */
+	SERVER_RESET, /* the request is read, and the connection reset */
 };
 
 struct tiny_server_step {
