@@ -83,7 +83,8 @@ take_once(struct run_lease *l, const struct run_lease_how *how,
 		.accept = "text/plain", .fields = how->fields,
 		.timeout_ms = ASK_TIMEOUT_MS };
 
-	if (l->ctl.api.fd < 0) {
+	/* one that was refused leaves the connection open, and without a lease */
+	if (l->ctl.api.fd < 0 || !l->ctl.api.sticky) {
 		l->ctl.api.sticky = false;
 		if (call(l, &take, &r, refused, err) < 0)
 			return -1;

@@ -288,10 +288,26 @@ def test_so_many_and_no_more(tb, sandbox):
         done = tb.ctl("run", "--revoke-on-exit", "T=job", "--", "true")
         assert done.returncode == 125 and "all of the leases = 1 of [token job] are taken" in done.stderr
         with Run(tb, "--wait", "60s") as second:
+            # it was refused by then, and more than once
+            assert "not ready yet; trying for" in second.process.stderr.readline()
             assert first.end()[0] == 7
             second.begun()
             assert second.end()[0] == 7
     assert alive(sandbox) == []
+
+
+def test_many_take_turns(tb, sandbox):
+    """Those that wait get theirs, and never what another has."""
+    argv = [d.program("tokenbrokerctl"), "run", "--revoke-on-exit", "--wait", "60s", "T=job", "--", "sh", "-c",
+            'cat "$T"; exit 9']
+    runs = [subprocess.Popen(argv, env=env_of(tb), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(20)]
+    ended = [(*run.communicate(timeout=90), run.returncode) for run in runs]
+    values = {out for out, _, _ in ended}
+    for value in values:
+        tb.learn_value(value)
+    assert {status for _, _, status in ended} == {9}, [err for _, err, _ in ended]
+    assert len(values) == 20 and alive(sandbox) == []
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
