@@ -177,12 +177,15 @@ def test_file_for_others(tb, sandbox, textdir):
     assert not file.exists()
 
 
-def test_health_on_both_doors(tb):
-    for door in (tb.api, tb.admin):
+def test_health_on_both_doors(tb, sandbox):
+    """It is the daemon's; that nobody has logged in yet is told besides, to those who operate it."""
+    for door, more in (tb.api, {}), (tb.admin, {"human_needed": "tokenbrokerctl login ops"}):
         for target in ("health", "health?live=1"):
-            assert door.request(target).json() == {"ok": True}
+            assert door.request(target).json() == {"ok": True, **more}
         assert door.request("health?live=yes").status == 400
     assert tb.api.request("metrics").status == 404
+    assert tb.login("ops", sandbox.approve)["state"] == "granted"
+    assert tb.admin.request("health").json() == {"ok": True}
 
 
 def test_systemd_is_told(sandbox):
