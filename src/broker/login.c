@@ -547,6 +547,7 @@ login_status(const struct login *l)
 		json_object_set_new(o, "renewable",
 		    json_boolean(!secret_is_empty(&g->refresh_token)));
 	}
+	status_time(o, "refresh_at", login_refresh_at(l));
 	status_str(o, "human_needed", g->human_needed);
 	status_time(o, "human_needed_at", login_human_needed_at(l));
 	if (l->last_error.code) {

@@ -114,6 +114,9 @@ void login_begin_refresh(struct login *l);
 /* It failed, and those who ask are told so. */
 void login_retry_later(struct login *l, const struct tb_error *err);
 void login_schedule_keep_alive(struct login *l);
+/* Epoch seconds; 0: it is not renewed by itself. Whoever needs an access token
+ * may have it renewed earlier. */
+int64_t login_refresh_at(const struct login *l);
 
 /* login_attempt.c */
 void login_attempt_abort(struct login *l, const struct tb_error *err);

@@ -401,6 +401,15 @@ login_schedule_keep_alive(struct login *l)
 	loop_timer_set(&l->keep_alive, MAX2(delay, 1000));
 }
 
+int64_t
+login_refresh_at(const struct login *l)
+{
+	if (!login_is_usable(l) || !loop_timer_is_set(&l->keep_alive))
+		return 0;
+	return now_real_s() +
+	    MAX2(l->keep_alive.at_ms - now_boot_ms(), 0) / 1000;
+}
+
 void
 login_refresh_init(struct login *l)
 {

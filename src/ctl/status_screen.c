@@ -141,6 +141,30 @@ add_daemon(struct screen *s, const struct json_t *o)
 	add_state(s, jval_get(o, "state"));
 }
 
+/* Why nobody can say when a human is needed. What was imported has an end that
+ * was told, so it is for the logins to be without one. */
+static void
+add_human_unknown(struct screen *s, const struct json_t *o)
+{
+	const struct json_t *list = jval_list(jval_get(o, "logins"), "logins");
+	const char *login = jval_name(jval_at(list, 0));
+
+	if (jval_size(list) == 0) {
+		strbuf_adds(&s->out, "human needed: never, nothing hangs on a "
+		    "login or an import\n");
+		return;
+	}
+	strbuf_adds(&s->out, "human needed: not known (");
+	if (jval_size(list) > 1) {
+		strbuf_adds(&s->out, "the providers do not say when their "
+		    "logins end)\n");
+		return;
+	}
+	strbuf_adds(&s->out, "the provider does not say when login ");
+	term_add_clean(&s->out, login ? login : "?", s->term.utf8);
+	strbuf_adds(&s->out, " ends)\n");
+}
+
 /* How long the outside may be away, and when a human is needed: a line
  * each. */
 static void
@@ -170,8 +194,8 @@ add_outlook(struct screen *s, const struct json_t *o)
 		term_add_clean(&s->out, login ? login : import,
 		    s->term.utf8);
 		strbuf_adds(&s->out, ")\n");
-	} else if (token) {
-		strbuf_adds(&s->out, "human needed: not known\n");
+	} else {
+		add_human_unknown(s, o);
 	}
 }
 
@@ -206,7 +230,8 @@ add_login(struct screen *s, struct table *t, const struct json_t *o)
 	const char *name = jval_name(o), *state = jval_str(o, "state");
 	const char *why = jval_str(o, "human_needed");
 	enum term_colour colour;
-	char due[PHRASE_SIZE];
+	int64_t refresh = jval_time(o, "refresh_at");
+	char due[PHRASE_SIZE], left[PHRASE_SIZE];
 	const char *text;
 
 	if (!name)
@@ -216,7 +241,9 @@ add_login(struct screen *s, struct table *t, const struct json_t *o)
 	table_cell(t, 0, TERM_PLAIN, name);
 	table_cell(t, 1, state_colour(state), state);
 	table_cell(t, 2, TERM_PLAIN, jval_str(o, "human"));
-	table_cell(t, 3, colour, text);
+	table_cell(t, 3, TERM_PLAIN, !refresh ? NULL : refresh <= s->now ?
+	    "now" : phrase_left(refresh - s->now, left, sizeof(left)));
+	table_cell(t, 4, colour, text);
 	if (why)
 		add_wrong(s, TERM_RED, "login %s: %s; run 'tokenbrokerctl "
 		    "login %s'", name, why, name);
@@ -231,7 +258,7 @@ static void
 add_logins(struct screen *s, const struct json_t *o)
 {
 	static const char *const heading[] = { "LOGIN", "STATE", "HUMAN",
-		"HUMAN NEEDED" };
+		"REFRESHES IN", "HUMAN NEEDED" };
 	const struct json_t *list = jval_list(jval_get(o, "logins"), "logins");
 	struct table t;
 	size_t i;
@@ -416,18 +443,18 @@ add_jobs(struct screen *s, const struct json_t *o)
 	}
 }
 
-/* What the daemon does by itself next. */
+/* The earliest of list by that member: "next refresh: in 3h (login ops)". */
 static void
-add_next(struct screen *s, const struct json_t *o)
+add_earliest(struct screen *s, const char *what, const struct json_t *list,
+    const char *member, const char *kind)
 {
-	const struct json_t *list = jval_list(jval_get(o, "tokens"), "tokens");
 	const char *name = NULL;
 	int64_t at = 0, one;
 	char buf[PHRASE_SIZE];
 	size_t i;
 
 	for (i = 0; i < jval_size(list); i++) {
-		one = jval_time(jval_at(list, i), "renew_at");
+		one = jval_time(jval_at(list, i), member);
 		if (one && (!at || one < at) && jval_name(jval_at(list, i))) {
 			at = one;
 			name = jval_name(jval_at(list, i));
@@ -435,10 +462,20 @@ add_next(struct screen *s, const struct json_t *o)
 	}
 	if (!name)
 		return;
-	strbuf_addf(&s->out, "next renewal: %s (token ", at <= s->now ? "now" :
-	    phrase_when(at - s->now, buf, sizeof(buf)));
+	strbuf_addf(&s->out, "next %s: %s (%s ", what, at <= s->now ? "now" :
+	    phrase_when(at - s->now, buf, sizeof(buf)), kind);
 	term_add_clean(&s->out, name, s->term.utf8);
 	strbuf_adds(&s->out, ")\n");
+}
+
+/* What the daemon does by itself next. */
+static void
+add_next(struct screen *s, const struct json_t *o)
+{
+	add_earliest(s, "refresh", jval_list(jval_get(o, "logins"), "logins"),
+	    "refresh_at", "login");
+	add_earliest(s, "renewal", jval_list(jval_get(o, "tokens"), "tokens"),
+	    "renew_at", "token");
 }
 
 static void

@@ -420,7 +420,7 @@ def status_answer():
         "jobs": [{"job": "rotate", "name": "reports", "since": at(-60)}],
         "logins": [
             {"name": "ops", "state": "granted", "human": "ada@example.com", "renewable": True,
-             "refresh_expires_at": at(30 * day + 60)},
+             "refresh_expires_at": at(30 * day + 60), "refresh_at": at(2 * day + 60)},
             {"name": "dev", "state": "human_needed", "human": "bob@example.com",
              "human_needed": "the provider refused the refresh token"},
             {"name": "new", "state": "empty"}],
@@ -438,8 +438,8 @@ def test_status(ctl, doors):
     assert done.returncode == 0 and "\x1b" not in done.stdout
     out = done.stdout
     assert out.startswith("tokenbrokerd 0.1.0, up 3d 1h, audit strict, disk ok\n")
-    assert re.search(r"^ops +granted +ada@example.com +in 30d\b", out, re.M)
-    assert re.search(r"^dev +human_needed +bob@example.com +now$", out, re.M)
+    assert re.search(r"^ops +granted +ada@example.com +2d +in 30d\b", out, re.M)
+    assert re.search(r"^dev +human_needed +bob@example.com +- +now$", out, re.M)
     assert re.search(r"^telegraf-write +ready +7 +5d.* +3d.* +prod$", out, re.M)
     assert re.search(r"^reports +minting +- +- +- +prod$", out, re.M)
     assert "! login dev: the provider refused the refresh token; run 'tokenbrokerctl login dev'" in out
@@ -474,13 +474,25 @@ def test_status_verdict_and_check(ctl, doors):
     doors("admin", (200, bad), (200, bad), (200, red), (200, good))
     out = ctl("status").stdout
     assert re.search(r"\A.*\n[0-9]+ things to look at, see below\n", out)
-    assert "\nnext renewal: in 3d (token telegraf-write)\n" in out
+    assert "\nnext refresh: in 2d (login ops)\nnext renewal: in 3d (token telegraf-write)\n" in out
     assert ctl("status", "--check").returncode == 3
     done = ctl("status", "--check")
     assert done.returncode == 5 and "\n1 thing to look at, see below\n" in done.stdout
     done = ctl("status", "--check")
     assert done.returncode == 0 and "\nall is well\n" in done.stdout
     assert ctl("status", "--check", "--json").returncode == 0
+
+
+def test_status_says_why_nobody_knows_when_a_human_is_needed(ctl, doors):
+    """One line tells it in any case: the login whose provider keeps silent, or that there is nothing to wait for."""
+    answer = {k: v for k, v in status_answer().items() if k not in ("human_needed", "outage_budget")}
+    one = {**answer, "logins": [{"name": "ops", "state": "granted", "renewable": True}]}
+    two = {**answer, "logins": one["logins"] * 2}
+    none = {**answer, "logins": []}
+    doors("admin", (200, one), (200, two), (200, none))
+    assert "\nhuman needed: not known (the provider does not say when login ops ends)\n" in ctl("status").stdout
+    assert "\nhuman needed: not known (the providers do not say when their logins end)\n" in ctl("status").stdout
+    assert "\nhuman needed: never, nothing hangs on a login or an import\n" in ctl("status").stdout
 
 
 def test_status_watch(run_dir, doors, ctl):

@@ -763,6 +763,39 @@ test_nothing_is_minted_during_a_logout(void **state)
 	assert_state(w, "empty");
 }
 
+static void
+assert_refresh_at(struct world *w, const char *at)
+{
+	json_t *o = login_state(w);
+	const char *s = json_string_value(json_object_get(o, "refresh_at"));
+
+	if (at)
+		assert_memory_equal(s, at, strlen(at));
+	else
+		assert_null(s);
+	json_decref(o);
+}
+
+#define HOUR_MS (3600 * INT64_C(1000))
+
+/* What the daemon does by itself next, also after a failure. */
+static void
+test_the_next_refresh_is_told(void **state)
+{
+	struct world *w = *state;
+
+	assert_refresh_at(w, "2026-11-23T05:20:00Z");
+	fake_loop_advance(HOUR_MS);
+	assert_refresh_at(w, "2026-11-23T05:20:00Z");
+	fake_http_push_json(503, "{}");
+	fake_loop_advance(11 * HOUR_MS);
+	assert_refresh_at(w, "2026-11-23T05:20:0"); /* with jitter */
+	fake_http_push_json(400, "{\"error\":\"invalid_grant\"}");
+	fake_loop_advance(HOUR_MS);
+	assert_state(w, "human_needed");
+	assert_refresh_at(w, NULL);
+}
+
 /* Providers drop refresh tokens that idle: ours is used now and then. */
 static void
 test_keep_alive_renews_an_idle_grant(void **state)
@@ -809,6 +842,7 @@ main(void)
 		STALE(test_failed_login_over_an_unwritten_logout),
 		STALE(test_nothing_is_minted_during_a_logout),
 		STALE(test_keep_alive_renews_an_idle_grant),
+		STALE(test_the_next_refresh_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
