@@ -33,6 +33,8 @@ from faultproxy import HTML, FaultProxy
 from sandbox import Sandbox
 
 OUTAGE = 12.0
+# Without looks at lists: the first comes at some moment of the first minute, makes requests of its own, and renews a
+# login for them.
 CONF = """\
 [login ops]
 issuer = {issuer}
@@ -49,6 +51,7 @@ login = ops
 base_url = {api}
 ca_file = {ca}
 allow_insecure_loopback = yes
+reconcile_interval = 0
 [token db]
 backend = prod
 permissions = read:metrics
@@ -370,11 +373,8 @@ def test_start_with_a_wrong_clock(tmp_path, wrong):
 
 
 def clock_conf(sandbox, lifetime, renew_before):
-    """Without looks at lists: the first comes within a minute, and makes requests of its own, which a wrong clock makes
-    more of (a login that seems to be over is refreshed)."""
     text = CONF.format(issuer=sandbox.issuer, provider=sandbox.issuer, api=sandbox.issuer,
                        ca=keys.key_dir() / "ca.pem")
-    text = text.replace("[token db]", "reconcile_interval = 0\n[token db]")
     return text.replace("lifetime = 1h", f"lifetime = {lifetime}").replace("= 59m57s", f"= {renew_before}")
 
 
