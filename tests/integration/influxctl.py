@@ -122,12 +122,7 @@ class Helper:
     def descendants(self):
         """Pids of all that the helper started, by the environment that it gave them."""
         mark = f"HOME={self.run_dir}/".encode()
-        found = []
-        for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
-            with contextlib.suppress(OSError):
-                if mark in path.read_bytes():
-                    found.append(int(path.parent.name))
-        return found
+        return [pid for pid, text in util.process_files("environ") if mark in text]
 
     def workers(self):
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")

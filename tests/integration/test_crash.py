@@ -44,15 +44,7 @@ user = root
 tokens = *
 """
 
-MINT = d.SANDBOX_LOGIN + """\
-[backend prod]
-type = influxdb-dedicated
-login = ops
-base_url = {api}
-account_id = acc
-cluster_id = clu
-probe_url = {api}/health/auth
-allow_insecure_loopback = yes
+MINT = d.SANDBOX_LOGIN + d.SANDBOX_BACKEND.replace("{issuer}", "{api}") + """\
 {more}
 {tokens}
 [client root]
@@ -133,7 +125,10 @@ class World:
 
     def is_idle(self):
         """The list of all records is the newest of them."""
-        times = {p.name: p.stat().st_mtime_ns for p in self.tb.state_dir.glob("*.tbr")}
+        try:
+            times = {p.name: p.stat().st_mtime_ns for p in self.tb.state_dir.glob("*.tbr")}
+        except FileNotFoundError:  # one is being removed
+            return False
         return times.get("store.list.tbr", 0) >= max(times.values())
 
     def run(self, point=None, side=None):

@@ -113,9 +113,7 @@ class Client:
         return self
 
     def __exit__(self, *exc):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        util.end_process(self.process, signal.SIGKILL)
         self.out.close()
         self.err.close()
 
@@ -381,8 +379,7 @@ def test_command_that_hangs(alone, work):
     pids = [int(p) for p in (work / "pids").read_text().split()]
     assert len(pids) == 4, "two attempts"
     for pid in pids:
-        util.wait_until(lambda pid=pid: not pathlib.Path(f"/proc/{pid}").exists() or
-                        "Z" in pathlib.Path(f"/proc/{pid}/stat").read_text().split(")")[1][:3], 10, "their end")
+        util.wait_until(lambda pid=pid: util.has_ended(pid), 10, "their end")
     assert once(alone, "--types", "login_failed", "--cursor-file", work / "cursor") == [], "given up is given up"
     done = alone.ctl("events", "--once", "--after", "0", "--tries", "1", "--exec", work / "nothing", check=1)
     assert "cannot run" in done.stderr
@@ -419,8 +416,7 @@ def test_stop_ends_the_command(alone, work, sig):
         try:
             assert client.end(sig) == 0
             for pid in (work / "pids").read_text().split():
-                util.wait_until(lambda pid=pid: not pathlib.Path(f"/proc/{pid}").exists() or
-                                "Z" in pathlib.Path(f"/proc/{pid}/stat").read_text().split(")")[1][:3], 10, "its end")
+                util.wait_until(lambda pid=pid: util.has_ended(pid), 10, "its end")
         finally:
             for pid in (work / "pids").read_text().split():
                 with contextlib.suppress(ProcessLookupError):

@@ -226,7 +226,7 @@ def test_killed_at_each_step(sandbox, command, fault, whom):
         else:
             helper.process.kill()
             helper.process.wait()
-        util.wait_until(lambda: not any(is_alive(pid) for pid in pids), 20, "the end of influxctl")
+        util.wait_until(lambda: all(util.has_ended(pid) for pid in pids), 20, "the end of influxctl")
         if whom == "helper":
             assert helper.homes(), "nobody was left to wipe it"
             helper.start()
@@ -244,13 +244,6 @@ def test_killed_at_each_step(sandbox, command, fault, whom):
         assert alive(sandbox)[0]["id"] == tb.audit("minted")[-1]["token_id"]
 
 
-def is_alive(pid):
-    """Neither gone nor a zombie."""
-    with contextlib.suppress(OSError):
-        return pathlib.Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()[0] not in "ZX"
-    return False
-
-
 def hangs(helper, command, number, fault, sandbox):
     """The run has begun that will hang, and where it hangs afterwards it has done its work."""
     if len(helper.runs(command)) < number or not helper.descendants():
@@ -266,7 +259,7 @@ def test_daemon_killed_while_influxctl_runs(sandbox):
         pids = helper.descendants()
         tb.kill()
         asker.join()
-        util.wait_until(lambda: not any(is_alive(pid) for pid in pids), 20, "the end of influxctl")
+        util.wait_until(lambda: all(util.has_ended(pid) for pid in pids), 20, "the end of influxctl")
         tb.start()
         assert settled(tb)["reason"] == "orphan revoked"
         value = util.wait_until(lambda: tb.token("t", timeout=90).json().get("token"), 90, "a token after all")
@@ -379,9 +372,7 @@ def test_no_secret_in_any_argument_or_environment(sandbox):
     def sample():
         while not stop.is_set():
             for name in ("cmdline", "environ"):
-                for path in pathlib.Path("/proc").glob(f"[0-9]*/{name}"):
-                    with contextlib.suppress(OSError):
-                        seen.add(path.read_bytes())
+                seen.update(text for _, text in util.process_files(name))
 
     with world(sandbox) as (tb, helper):
         sampler = util.Thread(sample)

@@ -113,9 +113,7 @@ class Watch:
         return self
 
     def __exit__(self, *exc):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        util.end_process(self.process, signal.SIGKILL)
         if exc[0] is not None:
             print(self.output())
 
@@ -423,8 +421,7 @@ def test_hanging_command_is_ended(tb, shm):
     with Watch(tb, "one", "--exec", "/bin/sh -c 'sleep 600 & echo $! >&2; wait'", "--exec-timeout", "1s").await_ready() as w:
         w.await_output("took too long and was ended")
         child = int(w.output().split()[0])
-        util.wait_until(lambda: not pathlib.Path(f"/proc/{child}").exists() or
-                        ") Z" in pathlib.Path(f"/proc/{child}/stat").read_text(), 20, "the end of what it started")
+        util.wait_until(lambda: util.has_ended(child), 20, "the end of what it started")
         w.end()
 
 

@@ -128,8 +128,31 @@ def spawn(argv, *, log, env=None, cwd=None, stdout=None):
                                 env=None if env is None else {**os.environ, **env})
 
 
+def process_files(name):
+    """(pid, content) of /proc/PID/name, of every process that can be read. One may end at any moment of this.
+
+    Path.glob() will not do: it raises where a process ends between its listing and its look at the file.
+    """
+    for pid in os.listdir("/proc"):
+        if pid.isdigit():
+            with contextlib.suppress(OSError):
+                yield int(pid), pathlib.Path("/proc", pid, name).read_bytes()
+
+
+def process_state(pid):
+    """One letter as proc(5) has it; X also for one that is gone."""
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rsplit(")", 1)[1].split()[0]
+    return "X"
+
+
+def has_ended(pid):
+    """It is gone, or a zombie."""
+    return process_state(pid) in "ZX"
+
+
 def end_process(proc, sig=signal.SIGTERM, timeout=10.0):
-    """Ends a process that spawn() started, by force if it does not go, and returns its exit status."""
+    """Ends a process, by force if it does not go, and returns its exit status. Its pipes are closed."""
     if proc.poll() is None:
         proc.send_signal(sig)
     try:
@@ -137,8 +160,9 @@ def end_process(proc, sig=signal.SIGTERM, timeout=10.0):
     except subprocess.TimeoutExpired:
         proc.kill()
         proc.wait()
-    if proc.stdout:
-        proc.stdout.close()
+    for pipe in (proc.stdin, proc.stdout, proc.stderr):
+        if pipe:
+            pipe.close()
     return proc.returncode
 
 
