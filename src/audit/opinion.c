@@ -27,8 +27,7 @@ note(struct strbuf *notes, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		abort();
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	strbuf_adds(notes, text);
 	strbuf_addc(notes, '\n');

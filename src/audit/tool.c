@@ -28,8 +28,7 @@ tool_complain(const char *fmt, ...)
 	char *text;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		abort();
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	term_init(&term, STDERR_FILENO);
 	term_add_clean(&b, text, term.utf8);

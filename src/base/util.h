@@ -86,6 +86,19 @@ xstrdup0(const char *s)
 }
 
 static inline char *
+xvasprintf(const char *fmt, va_list ap) _printf_(1, 0);
+
+static inline char *
+xvasprintf(const char *fmt, va_list ap)
+{
+	char *p;
+
+	if (vasprintf(&p, fmt, ap) < 0)
+		abort();
+	return p;
+}
+
+static inline char *
 xasprintf(const char *fmt, ...) _printf_(1, 2);
 
 static inline char *
@@ -95,8 +108,7 @@ xasprintf(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&p, fmt, ap) < 0)
-		abort();
+	p = xvasprintf(fmt, ap);
 	va_end(ap);
 	return p;
 }

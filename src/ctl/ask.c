@@ -47,8 +47,7 @@ say(const struct ctl *ctl, const char *kind, const char *fmt, va_list ap)
 	struct strbuf b _cleanup_(strbuf_clear) = STRBUF_INIT;
 	char *text;
 
-	if (vasprintf(&text, fmt, ap) < 0)
-		abort();
+	text = xvasprintf(fmt, ap);
 	strbuf_adds(&b, "tokenbrokerctl: ");
 	if (ctl->command)
 		strbuf_addf(&b, "%s: ", ctl->command);

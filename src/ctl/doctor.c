@@ -20,16 +20,6 @@ add(struct doctor *d, enum finding_level level, const char *area, char *todo,
 		.text = text, .todo = todo };
 }
 
-__attribute__((format(printf, 1, 0))) static char *
-format(const char *fmt, va_list ap)
-{
-	char *text;
-
-	if (vasprintf(&text, fmt, ap) < 0)
-		abort();
-	return text;
-}
-
 void
 doctor_add(struct doctor *d, enum finding_level level, const char *area,
     const char *todo, const char *fmt, ...)
@@ -37,7 +27,7 @@ doctor_add(struct doctor *d, enum finding_level level, const char *area,
 	va_list ap;
 
 	va_start(ap, fmt);
-	add(d, level, area, xstrdup0(todo), format(fmt, ap));
+	add(d, level, area, xstrdup0(todo), xvasprintf(fmt, ap));
 	va_end(ap);
 }
 
@@ -48,7 +38,7 @@ doctor_add_take(struct doctor *d, enum finding_level level, const char *area,
 	va_list ap;
 
 	va_start(ap, fmt);
-	add(d, level, area, todo, format(fmt, ap));
+	add(d, level, area, todo, xvasprintf(fmt, ap));
 	va_end(ap);
 }
 

@@ -49,8 +49,7 @@ add_wrong(struct screen *s, enum term_colour colour, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		abort();
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	strbuf_addf(&s->wrong, "%s!%s ", term_on(&s->term, colour),
 	    term_off(&s->term));

@@ -22,8 +22,7 @@ tell(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		abort();
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	strbuf_adds(&b, "tokenbrokerctl: events: ");
 	term_add_clean(&b, text, true);

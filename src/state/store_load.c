@@ -293,8 +293,7 @@ found_is_bad(struct found *f, const char *fmt, ...)
 	if (f->bad)
 		return;
 	va_start(ap, fmt);
-	if (vasprintf(&f->bad, fmt, ap) < 0)
-		abort();
+	f->bad = xvasprintf(fmt, ap);
 	va_end(ap);
 }
 
