@@ -10,6 +10,7 @@ import pytest
 import providers
 import units
 import util
+from sandbox import Sandbox
 
 
 def pytest_addoption(parser):
@@ -91,6 +92,12 @@ def provider(request):
 def tls_provider(request):
     """Each of the two providers over https, with client certificates and without the proxy."""
     return request.getfixturevalue(request.param + "_tls")
+
+
+@pytest.fixture
+def sandbox():
+    with Sandbox() as one:
+        yield one
 
 
 @pytest.fixture

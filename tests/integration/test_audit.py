@@ -18,7 +18,6 @@ import pytest
 import daemon as d
 import util
 from auditlog import Key, Log, check_chain, older_name
-from sandbox import Sandbox
 
 MAN = pathlib.Path(__file__).parents[2] / "man"
 
@@ -343,11 +342,7 @@ class Follow:
         return self
 
     def __exit__(self, *exc):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-        self.process.stderr.close()
+        util.end_process(self.process, signal.SIGKILL)
 
     def expect(self, line):
         self.got += util.read_until(self.process.stdout, line.encode() + b"\n").decode()
@@ -476,12 +471,6 @@ tokens = shared
 user = root
 tokens = shared mine
 """
-
-
-@pytest.fixture
-def sandbox():
-    with Sandbox() as one:
-        yield one
 
 
 @pytest.fixture

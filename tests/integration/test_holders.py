@@ -9,7 +9,6 @@ import pytest
 
 import daemon as d
 import util
-from sandbox import Sandbox
 
 CONF = d.SANDBOX_LOGIN + d.SANDBOX_BACKEND + """\
 [backend cluster]
@@ -58,12 +57,6 @@ answer = c.getresponse()
 print(answer.status, answer.headers.get("ETag"))
 """
 NOBODY = f"uid:{d.NOBODY}"
-
-
-@pytest.fixture
-def sandbox():
-    with Sandbox() as one:
-        yield one
 
 
 def conf(sandbox, keys=EARLY):

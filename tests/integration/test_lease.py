@@ -11,17 +11,9 @@ import pytest
 
 import daemon as d
 import util
-from sandbox import Sandbox
 
 NOBODY = 65534
-CONF = d.SANDBOX_LOGIN + """\
-[backend prod]
-type = influxdb-dedicated
-login = ops
-base_url = {issuer}
-account_id = a
-cluster_id = c
-allow_insecure_loopback = yes
+CONF = d.SANDBOX_LOGIN + d.SANDBOX_BACKEND + """\
 [token job]
 backend = prod
 permissions = read:x
@@ -43,12 +35,6 @@ OWN = "job@lease:1:uid:0"
 
 def conf(sandbox, leases=3):
     return CONF.format(issuer=sandbox.issuer, leases=leases)
-
-
-@pytest.fixture
-def sandbox():
-    with Sandbox() as one:
-        yield one
 
 
 @pytest.fixture
@@ -85,11 +71,7 @@ class Run:
         return self
 
     def __exit__(self, *exc):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        for f in (self.process.stdin, self.process.stdout, self.process.stderr):
-            f.close()
+        util.end_process(self.process, signal.SIGKILL)
 
     def begun(self):
         self.value = self.process.stdout.readline().strip()
@@ -229,20 +211,16 @@ def test_a_terminals_signal_comes_once(tb, sandbox):
     assert alive(sandbox) == []
 
 
-def state_of(pid):
-    return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-
-
 def test_stops_and_goes_on_with_it(tb, sandbox):
     """For a shell's job control: who sees us stopped sees the command stopped."""
     with Run(tb, command='cat "$T"; echo; read x; exit 7', group=True) as run:
         run.begun()
         child = run.child()
         os.kill(run.process.pid, signal.SIGTSTP)
-        util.wait_until(lambda: state_of(run.process.pid) == "T" and state_of(child) == "T", 10, "both stopped")
+        util.wait_until(lambda: util.process_state(run.process.pid) == "T" and util.process_state(child) == "T", 10, "both stopped")
         assert works(sandbox, run.value)
         os.kill(run.process.pid, signal.SIGCONT)
-        util.wait_until(lambda: state_of(run.process.pid) == "S" and state_of(child) == "S", 10, "both going on")
+        util.wait_until(lambda: util.process_state(run.process.pid) == "S" and util.process_state(child) == "S", 10, "both going on")
         assert run.end() == (7, "")
     assert not works(sandbox, run.value)
 

@@ -35,12 +35,6 @@ TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 @pytest.fixture
-def sandbox():
-    with Sandbox() as one:
-        yield one
-
-
-@pytest.fixture
 def textdir():
     one = pathlib.Path(tempfile.mkdtemp(prefix="tbm-"))
     one.chmod(0o755)

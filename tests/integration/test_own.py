@@ -8,17 +8,9 @@ import pytest
 import daemon as d
 import units
 import util
-from sandbox import Sandbox
 
 NOBODY = 65534
-CONF = d.SANDBOX_LOGIN + """\
-[backend prod]
-type = influxdb-dedicated
-login = ops
-base_url = {issuer}
-account_id = a
-cluster_id = c
-allow_insecure_loopback = yes
+CONF = d.SANDBOX_LOGIN + d.SANDBOX_BACKEND + """\
 [token own]
 backend = prod
 permissions = read:x
@@ -41,12 +33,6 @@ tokens = own shared
 
 def conf(sandbox, per="holder", most=5, more=""):
     return CONF.format(issuer=sandbox.issuer, per=per, max=most, more=more)
-
-
-@pytest.fixture
-def sandbox():
-    with Sandbox() as one:
-        yield one
 
 
 @pytest.fixture

@@ -6,11 +6,8 @@ import http.client
 import json
 import secrets
 
-import pytest
-
 import daemon as d
 import util
-from sandbox import Sandbox
 
 CONF = d.SANDBOX_LOGIN + d.SANDBOX_BACKEND + """\
 reconcile_interval = {interval}
@@ -30,12 +27,6 @@ user = root
 tokens = db access
 """
 TOKENS = "/api/v0/accounts/acc/clusters/clu/tokens"
-
-
-@pytest.fixture
-def sandbox():
-    with Sandbox() as one:
-        yield one
 
 
 def start(sandbox, on_orphan, interval="0", broker="settle_time = 2s\n"):

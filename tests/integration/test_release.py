@@ -12,7 +12,6 @@ import pytest
 
 import daemon as d
 import util
-from sandbox import Sandbox
 
 CONF = d.SANDBOX_LOGIN + d.SANDBOX_BACKEND + """\
 [backend cluster]
@@ -65,12 +64,6 @@ tokens = db
 user = root
 tokens = db db-clustered mgmt pasted access
 """
-
-
-@pytest.fixture
-def sandbox():
-    with Sandbox() as one:
-        yield one
 
 
 @pytest.fixture

@@ -184,14 +184,7 @@ def test_usage(made, tmp_path):
 
 
 def test_of_a_real_log(tmp_path, browser):
-    with Sandbox() as sandbox, d.Daemon(d.SANDBOX_LOGIN.format(issuer=sandbox.issuer) + """\
-[backend prod]
-type = influxdb-dedicated
-login = ops
-base_url = {issuer}
-account_id = a
-cluster_id = c
-allow_insecure_loopback = yes
+    with Sandbox() as sandbox, d.Daemon((d.SANDBOX_LOGIN + d.SANDBOX_BACKEND + """\
 [token db]
 backend = prod
 permissions = read:x
@@ -199,7 +192,7 @@ lifetime = 1h
 [client me]
 user = root
 tokens = db
-""".format(issuer=sandbox.issuer)) as tb:
+""").format(issuer=sandbox.issuer)) as tb:
         assert tb.login("ops", sandbox.approve)["state"] == "granted"
         first = tb.token("db").json()
         tb.ctl("rotate", "db", check=0)

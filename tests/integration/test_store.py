@@ -18,7 +18,6 @@ import pytest
 
 import daemon as d
 import util
-from sandbox import Sandbox
 
 CONF = d.SANDBOX_LOGIN + d.SANDBOX_BACKEND + """\
 [backend by-hand]
@@ -43,12 +42,6 @@ tokens = *
 """
 OLD = pathlib.Path(__file__).with_name("state-0.1.0")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-
-
-@pytest.fixture
-def sandbox():
-    with Sandbox() as one:
-        yield one
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import requests_unixsocket
 import daemon as d
 import openapi
 import util
-from sandbox import Sandbox
 
 CONF = d.SANDBOX_LOGIN + d.SANDBOX_BACKEND + """\
 [token telegraf-write]
@@ -30,12 +29,6 @@ tokens = telegraf-write
 """
 VAULT_TOKEN = "hvs.a-token-that-somebody-has-for-a-real-vault"
 SECRET_ID = "a-secret-id-that-somebody-has-for-a-real-vault"
-
-
-@pytest.fixture
-def sandbox():
-    with Sandbox() as one:
-        yield one
 
 
 @pytest.fixture

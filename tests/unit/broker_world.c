@@ -182,15 +182,26 @@ world_conf_db(const char *keys, const char *broker)
 void
 world_reload_db(struct world *w, const char *keys, const char *broker)
 {
-	char *text = world_conf_db(keys, broker);
+	char *text _cleanup_free_ = world_conf_db(keys, broker);
+
+	world_reload(w, text);
+}
+
+void
+world_reload(struct world *w, const char *text)
+{
+	world_reconfigure(w, world_load(text));
+	fake_loop_run_pending();
+}
+
+void
+world_reconfigure(struct world *w, struct conf *next)
+{
 	struct tb_error err = TB_ERROR_INIT;
-	struct conf *next = world_load(text);
 
 	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
 	conf_unref(w->conf);
 	w->conf = next;
-	free(text);
-	fake_loop_run_pending();
 }
 
 void

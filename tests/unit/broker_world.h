@@ -45,8 +45,11 @@ struct conf *world_load(const char *text);
 /* world_conf with more in [token db], and in front of all. Owned by the
  * caller. */
 char *world_conf_db(const char *keys, const char *broker);
-/* Reloads with that. */
+/* Reloads with that, or with any, up to where the outside has to answer. */
 void world_reload_db(struct world *w, const char *keys, const char *broker);
+void world_reload(struct world *w, const char *text);
+/* The new configuration, which is w's then, and nothing after it. */
+void world_reconfigure(struct world *w, struct conf *next);
 void world_start(struct world *w, const char *text);
 void world_stop(struct world *w);
 /* The usual fixture, by world_conf: grant is sealed at the start, or NULL. */

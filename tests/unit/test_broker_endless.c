@@ -226,11 +226,7 @@ test_revoked_before_its_end(void **state)
 static void
 reconfigure(struct world *w, struct conf *next)
 {
-	struct tb_error err = TB_ERROR_INIT;
-
-	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
-	conf_unref(w->conf);
-	w->conf = next;
+	world_reconfigure(w, next);
 	fake_loop_run_pending();
 }
 

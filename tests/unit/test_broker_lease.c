@@ -26,14 +26,19 @@ setup(void **state)
 	return 0;
 }
 
+struct lease {
+	unsigned number; /* to take again; 0: a new one */
+	char name[BROKER_NAME_SIZE];
+	struct tb_error err;
+};
+
 /* TB_OK, and name and number are set. */
 static enum tb_errc
-take(struct world *w, const struct principal *who, unsigned *number,
-    char name[BROKER_NAME_SIZE], struct tb_error *err)
+take(struct world *w, const struct principal *who, struct lease *l)
 {
-	*err = (struct tb_error)TB_ERROR_INIT;
-	broker_lease_take(w->broker, "db", who, number, name, err);
-	return err->code;
+	l->err = (struct tb_error)TB_ERROR_INIT;
+	broker_lease_take(w->broker, "db", who, &l->number, l->name, &l->err);
+	return l->err.code;
 }
 
 /* A new one with a value; returns its number. */
@@ -41,18 +46,16 @@ static unsigned
 lease(struct world *w, const struct principal *who, const char *id,
     const char *value)
 {
-	char name[BROKER_NAME_SIZE];
 	struct heard h = { .answers = 0 };
-	struct tb_error err;
-	unsigned number = 0;
+	struct lease l = { .number = 0 };
 
-	assert_int_equal(take(w, who, &number, name, &err), TB_OK);
+	assert_int_equal(take(w, who, &l), TB_OK);
 	world_push_mint(id, value);
-	world_ask(w, name, &h);
+	world_ask(w, l.name, &h);
 	fake_loop_run_pending();
 	assert_int_equal(h.answers, 1);
 	assert_string_equal(h.value, value);
-	return number;
+	return l.number;
 }
 
 static unsigned revoked, failed;
@@ -125,15 +128,13 @@ static void
 test_so_many_and_no_more(void **state)
 {
 	struct world *w = *state;
-	char name[BROKER_NAME_SIZE];
-	struct tb_error err;
-	unsigned number = 0;
+	struct lease l = { .number = 0 };
 
 	lease(w, &user, "id-1", "apiv1_one");
 	lease(w, &other, "id-2", "apiv1_two"); /* those of all count */
-	assert_int_equal(take(w, &user, &number, name, &err), TB_E_LIMIT);
-	assert_non_null(strstr(err.msg, "leases = 2 of [token db]"));
-	assert_true(err.retry_after_ms > 0);
+	assert_int_equal(take(w, &user, &l), TB_E_LIMIT);
+	assert_non_null(strstr(l.err.msg, "leases = 2 of [token db]"));
+	assert_true(l.err.retry_after_ms > 0);
 	end(w, NAME_1, "id-1");
 	assert_int_equal(lease(w, &other, "id-3", "apiv1_three"), 2);
 }
@@ -142,13 +143,11 @@ static void
 test_a_token_without(void **state)
 {
 	struct world *w = *state;
-	char name[BROKER_NAME_SIZE];
-	struct tb_error err;
-	unsigned number = 0;
+	struct lease l = { .number = 0 };
 
 	world_reload_db(w, "", "");
-	assert_int_equal(take(w, &user, &number, name, &err), TB_E_BADREQ);
-	assert_non_null(strstr(err.msg, "leases = N"));
+	assert_int_equal(take(w, &user, &l), TB_E_BADREQ);
+	assert_non_null(strstr(l.err.msg, "leases = N"));
 }
 
 /* Its run has one value, which another could not reach. */
@@ -181,20 +180,18 @@ test_it_ends_while_it_is_made(void **state)
 {
 	struct world *w = *state;
 	struct heard h = { .answers = 0 };
-	char name[BROKER_NAME_SIZE];
-	struct tb_error err;
-	unsigned number = 0;
+	struct lease l = { .number = 0 };
 
-	take(w, &user, &number, name, &err);
-	world_ask(w, name, &h);
+	take(w, &user, &l);
+	world_ask(w, l.name, &h);
 	fake_loop_run_pending();
 	assert_int_equal(world_count("POST", "/tokens"), 1);
 	heard_clear(&h);
-	broker_lease_end(w->broker, name, on_end, NULL);
+	broker_lease_end(w->broker, l.name, on_end, NULL);
 	/* the number is not given away while its value is on the way */
-	number = 0;
-	take(w, &user, &number, name, &err);
-	assert_int_equal(number, 2);
+	l.number = 0;
+	take(w, &user, &l);
+	assert_int_equal(l.number, 2);
 	fake_http_push_json_for("/tokens/id-1", 204, "");
 	world_push_mint("id-1", "apiv1_one");
 	fake_loop_run_pending();
@@ -286,22 +283,20 @@ static void
 test_it_comes_back_after_a_restart(void **state)
 {
 	struct world *w = *state;
-	char name[BROKER_NAME_SIZE];
-	struct tb_error err;
-	unsigned number = lease(w, &user, "id-1", "apiv1_one");
+	struct lease l = { .number = lease(w, &user, "id-1", "apiv1_one") };
 
 	world_restart(w);
 	fake_loop_advance(50000);
-	assert_int_equal(take(w, &other, &number, name, &err), TB_E_BADREQ);
-	assert_int_equal(take(w, &user, &number, name, &err), TB_OK);
-	assert_string_equal(name, NAME_1);
-	assert_int_equal(take(w, &user, &number, name, &err), TB_E_BADREQ);
-	assert_non_null(strstr(err.msg, "has a connection"));
+	assert_int_equal(take(w, &other, &l), TB_E_BADREQ);
+	assert_int_equal(take(w, &user, &l), TB_OK);
+	assert_string_equal(l.name, NAME_1);
+	assert_int_equal(take(w, &user, &l), TB_E_BADREQ);
+	assert_non_null(strstr(l.err.msg, "has a connection"));
 	fake_loop_advance(HOUR_MS);
 	assert_true(has(w, NAME_1));
 	end(w, NAME_1, "id-1");
 	assert_int_equal(revoked, 1);
-	assert_int_equal(take(w, &user, &number, name, &err), TB_E_BADREQ);
+	assert_int_equal(take(w, &user, &l), TB_E_BADREQ);
 }
 
 static void
@@ -342,17 +337,11 @@ test_reload_without_the_token(void **state)
 	char *text = world_conf_db("", "");
 	char *from = strstr(text, "[token db]"), *to = strstr(text,
 	    "[token db2]");
-	struct tb_error err = TB_ERROR_INIT;
-	struct conf *next;
 
 	lease(w, &user, "id-1", "apiv1_one");
 	memmove(from, to, strlen(to) + 1);
-	next = world_load(text);
+	world_reload(w, text);
 	free(text);
-	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
-	conf_unref(w->conf);
-	w->conf = next;
-	fake_loop_run_pending();
 	assert_false(has(w, NAME_1));
 	end(w, NAME_1, "id-1");
 	assert_int_equal(revoked, 1);

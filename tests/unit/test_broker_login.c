@@ -330,17 +330,11 @@ test_edited_issuer_needs_a_human(void **state)
 {
 	struct world *w = *state;
 	struct heard h = { .answers = 0 };
-	struct tb_error err = TB_ERROR_INIT;
 	char *text = xstrdup(world_conf), *at;
-	struct conf *next;
 
 	while ((at = strstr(text, "idp.test")))
 		memcpy(at, "bad.test", 8);
-	next = world_load(text);
-	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
-	conf_unref(w->conf);
-	w->conf = next;
-	fake_loop_run_pending();
+	world_reload(w, text);
 	assert_state(w, "human_needed");
 	world_ask(w, "access", &h);
 	fake_loop_run_pending();
@@ -354,17 +348,12 @@ static void
 test_edited_issuer_is_not_handed_the_grant(void **state)
 {
 	struct world *w = *state;
-	struct tb_error err = TB_ERROR_INIT;
 	char *text = xstrdup(world_conf), *at;
 	json_t *detail = NULL;
-	struct conf *next;
 
 	while ((at = strstr(text, "idp.test")))
 		memcpy(at, "bad.test", 8);
-	next = world_load(text);
-	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
-	conf_unref(w->conf);
-	w->conf = next;
+	world_reconfigure(w, world_load(text));
 	broker_logout(w->broker, "ops", false, on_job, &detail);
 	fake_loop_run_pending();
 	assert_non_null(detail);
@@ -397,9 +386,7 @@ test_edited_server_needs_a_human(void **state)
 {
 	struct world *w = xnew(struct world);
 	struct heard h = { .answers = 0 };
-	struct tb_error err = TB_ERROR_INIT;
 	char *text = xstrdup(server_conf);
-	struct conf *next;
 
 	world_teardown(state);
 	fake_state_reset();
@@ -412,11 +399,7 @@ test_edited_server_needs_a_human(void **state)
 	*state = w;
 	assert_state(w, "granted");
 	memcpy(strstr(text, "srv.test"), "bad.test", 8);
-	next = world_load(text);
-	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
-	conf_unref(w->conf);
-	w->conf = next;
-	fake_loop_run_pending();
+	world_reload(w, text);
 	assert_state(w, "human_needed");
 	world_ask(w, "access", &h);
 	fake_loop_run_pending();
@@ -430,16 +413,11 @@ test_edited_endpoint_needs_a_human(void **state)
 {
 	struct world *w = *state;
 	struct heard h = { .answers = 0 };
-	struct tb_error err = TB_ERROR_INIT;
 	char *text = xstrdup(world_conf), *at;
-	struct conf *next;
 
 	at = strstr(text, "idp.test/token");
 	memcpy(at, "bad", 3);
-	next = world_load(text);
-	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
-	conf_unref(w->conf);
-	w->conf = next;
+	world_reconfigure(w, world_load(text));
 	world_ask(w, "access", &h);
 	fake_loop_run_pending();
 	assert_int_equal(h.err.code, TB_E_LOGIN);
@@ -654,20 +632,29 @@ test_logout_revokes_in_order(void **state)
 	assert_false(record_has("rt2"));
 }
 
+/* A logout whose record the disk refuses so many times; what it said. */
+static json_t *
+logout_unwritten(struct world *w, int times)
+{
+	json_t *detail = NULL;
+
+	fake_http_push_json_for("/revoke", 200, "");
+	fake_http_push_json_for("/revoke", 200, "");
+	fake_state_fail(times);
+	broker_logout(w->broker, "ops", true, on_job, &detail);
+	fake_loop_run_pending();
+	assert_non_null(detail);
+	return detail;
+}
+
 /* The disk refuses: the operator hears it, it is written until it is there,
  * and then no restart brings the grant back. */
 static void
 test_logout_on_a_full_disk(void **state)
 {
 	struct world *w = *state;
-	json_t *detail = NULL;
+	json_t *detail = logout_unwritten(w, 3);
 
-	fake_http_push_json_for("/revoke", 200, "");
-	fake_http_push_json_for("/revoke", 200, "");
-	fake_state_fail(3);
-	broker_logout(w->broker, "ops", true, on_job, &detail);
-	fake_loop_run_pending();
-	assert_non_null(detail);
 	assert_true(json_is_true(json_object_get(detail, "grant_revoked")));
 	assert_true(json_is_false(json_object_get(detail, "on_disk")));
 	json_decref(detail);
@@ -686,14 +673,8 @@ test_login_over_an_unwritten_logout(void **state)
 {
 	struct world *w = *state;
 	struct attempt a = { .codes = 0 };
-	json_t *detail = NULL;
 
-	fake_http_push_json_for("/revoke", 200, "");
-	fake_http_push_json_for("/revoke", 200, "");
-	fake_state_fail(1000);
-	broker_logout(w->broker, "ops", true, on_job, &detail);
-	fake_loop_run_pending();
-	json_decref(detail);
+	json_decref(logout_unwritten(w, 1000));
 	fake_loop_advance(10000);
 	begin(w, &a);
 	fake_state_fail(0);
@@ -713,14 +694,8 @@ test_failed_login_over_an_unwritten_logout(void **state)
 {
 	struct world *w = *state;
 	struct attempt a = { .codes = 0 };
-	json_t *detail = NULL;
 
-	fake_http_push_json_for("/revoke", 200, "");
-	fake_http_push_json_for("/revoke", 200, "");
-	fake_state_fail(1);
-	broker_logout(w->broker, "ops", true, on_job, &detail);
-	fake_loop_run_pending();
-	json_decref(detail);
+	json_decref(logout_unwritten(w, 1));
 	fake_state_hold(true);
 	fake_loop_advance(5000);
 	begin(w, &a);

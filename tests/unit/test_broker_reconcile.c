@@ -205,7 +205,6 @@ test_orphan_is_told_once_by_two_backends(void **state)
 {
 	char *text = conf_of_twins("revoke");
 	struct conf *next = world_load(text);
-	struct tb_error err = TB_ERROR_INIT;
 	struct world *w = *state;
 
 	free(text);
@@ -215,9 +214,7 @@ test_orphan_is_told_once_by_two_backends(void **state)
 	assert_int_equal(fake_state_audits(AUDIT_ORPHAN), 1);
 	assert_int_equal(orphans(w), 1);
 	/* neither is it told again when it is the other one that ends it */
-	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
-	conf_unref(w->conf);
-	w->conf = next;
+	world_reconfigure(w, next);
 	fake_http_push_json_for("/tokens/lost", 204, "");
 	fake_loop_advance(6 * HOUR_MS);
 	assert_int_equal(world_count("DELETE", "/tokens/lost"), 1);
@@ -469,18 +466,13 @@ test_unconfigured_token_is_no_orphan(void **state)
 	struct world *w = *state;
 	static const char head[] = "[token db]\n";
 	char nonce[33], *text, *at;
-	struct conf *next;
-	struct tb_error err = TB_ERROR_INIT;
 
 	get_first(w, nonce);
 	text = conf_with("revoke");
 	at = strstr(text, head);
 	memmove(at, strstr(at, "[token db2]"),
 	    strlen(strstr(at, "[token db2]")) + 1);
-	next = world_load(text);
-	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
-	conf_unref(w->conf);
-	w->conf = next;
+	world_reconfigure(w, world_load(text));
 	push_list("id-1", installation(), nonce, 20);
 	fake_loop_advance(2 * HOUR_MS);
 	world_crash(w); /* now nothing claims its record */
@@ -663,7 +655,6 @@ test_reload_during_a_look(void **state)
 {
 	struct world *w = *state;
 	struct heard h = { .answers = 0 };
-	struct tb_error err = TB_ERROR_INIT;
 	char *text = conf_with("revoke");
 	struct conf *next;
 
@@ -672,9 +663,7 @@ test_reload_during_a_look(void **state)
 	fake_loop_run_pending();
 	next = world_load(text);
 	push_list("lost", installation(), NONCE, 1);
-	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
-	conf_unref(w->conf);
-	w->conf = next;
+	world_reconfigure(w, next);
 	fake_loop_run_pending();
 	assert_int_equal(h.answers, 1);
 	assert_int_equal(h.err.code, TB_OK);
@@ -685,9 +674,7 @@ test_reload_during_a_look(void **state)
 	(void)broker_reconcile(w->broker, "prod", on_job, &h);
 	fake_loop_run_pending();
 	next = world_load("[client all]\nuser = *\ntokens = *\n");
-	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
-	conf_unref(w->conf);
-	w->conf = next;
+	world_reconfigure(w, next);
 	fake_loop_advance(24 * HOUR_MS);
 	assert_int_equal(h.answers, 2);
 	assert_int_equal(h.err.code, TB_E_CANCELLED);

@@ -41,15 +41,9 @@ replaced(const char *text, const char *from, const char *to)
 static void
 reload(struct world *w, const char *from, const char *to)
 {
-	struct tb_error err = TB_ERROR_INIT;
-	char *text = replaced(world_conf, from, to);
-	struct conf *next = world_load(text);
+	char *text _cleanup_free_ = replaced(world_conf, from, to);
 
-	assert_int_equal(broker_reconfigure(w->broker, next, &err), 0);
-	conf_unref(w->conf);
-	w->conf = next;
-	free(text);
-	fake_loop_run_pending();
+	world_reload(w, text);
 }
 
 #define TOKEN_DB \

@@ -13,39 +13,19 @@
 #include <sys/wait.h>
 
 #include "base/log.h"
-
-static int pipe_fds[2], real_stderr;
-
-/* What was written to stderr since the last call. */
-static const char *
-taken(void)
-{
-	static char buf[65536];
-	ssize_t n;
-
-	fflush(stderr);
-	n = read(pipe_fds[0], buf, sizeof(buf) - 1);
-	buf[n > 0 ? n : 0] = '\0';
-	return buf;
-}
+#include "caught_stderr.h"
 
 static int
 setup(void **state)
 {
-	if (pipe2(pipe_fds, O_NONBLOCK | O_CLOEXEC) < 0)
-		return -1;
-	real_stderr = dup(STDERR_FILENO);
 	log_set_level(LOG_L_INFO);
-	return dup2(pipe_fds[1], STDERR_FILENO) < 0 ? -1 : 0;
+	return caught_stderr_begin();
 }
 
 static int
 teardown(void **state)
 {
-	dup2(real_stderr, STDERR_FILENO);
-	close(real_stderr);
-	close(pipe_fds[0]);
-	close(pipe_fds[1]);
+	caught_stderr_end();
 	return 0;
 }
 
@@ -56,14 +36,14 @@ test_levels(void **state)
 	log_warn("b", "two");
 	log_info("c", "three");
 	log_debug("d", "four");
-	assert_string_equal(taken(),
+	assert_string_equal(caught(),
 	    "error: a: one 1\nwarning: b: two\ninfo: c: three\n");
 	log_set_level(LOG_L_DEBUG);
 	log_debug("d", "four");
-	assert_string_equal(taken(), "debug: d: four\n");
+	assert_string_equal(caught(), "debug: d: four\n");
 	log_set_level(LOG_L_ERROR);
 	log_warn("b", "two");
-	assert_string_equal(taken(), "");
+	assert_string_equal(caught(), "");
 	assert_true(log_enabled(LOG_L_ERROR));
 	assert_false(log_enabled(LOG_L_WARN));
 	assert_int_equal(log_level_from_name("warning"), LOG_L_WARN);
@@ -79,7 +59,7 @@ test_clean(void **state)
 	log_info("x", "%s", "a\nerror: b\r\x1b[31m\t\x7f \xc2\x9b" "1m "
 	    "caf\xc3\xa9 \xc2\xa9 \xc2");
 	assert_int_equal(errno, 77);
-	assert_string_equal(taken(), "info: x: a?error: b??[31m?? ??1m "
+	assert_string_equal(caught(), "info: x: a?error: b??[31m?? ??1m "
 	    "caf\xc3\xa9 \xc2\xa9 \xc2\n");
 }
 
@@ -93,18 +73,18 @@ test_long(void **state)
 	memset(text, 'y', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
 	log_info("x", "%s", text);
-	out = taken();
+	out = caught();
 	n = strlen(out);
 	assert_int_equal(n, 2047);
 	assert_string_equal(out + n - 5, "y...\n");
 	assert_ptr_equal(strchr(out, '\n'), out + n - 1);
 	text[2036] = '\0'; /* the longest that fits */
 	log_info("x", "%s", text);
-	out = taken();
+	out = caught();
 	assert_int_equal(strlen(out), 9 + 2036 + 1);
 	assert_null(strstr(out, "..."));
 	log_info(text, "end"); /* a silly name leaves room for the text */
-	out = taken();
+	out = caught();
 	assert_int_equal(strlen(out), 127 + 3 + 1);
 }
 
@@ -128,12 +108,12 @@ test_threads(void **state)
 	const char *s;
 	int lines = 0;
 
-	fcntl(pipe_fds[1], F_SETPIPE_SZ, 65536);
+	fcntl(caught_pipe[1], F_SETPIPE_SZ, 65536);
 	pthread_create(&ta, NULL, chatter, a);
 	pthread_create(&tb, NULL, chatter, b);
 	pthread_join(ta, NULL);
 	pthread_join(tb, NULL);
-	for (s = taken(); *s; s = strchr(s, '\n') + 1, lines++) {
+	for (s = caught(); *s; s = strchr(s, '\n') + 1, lines++) {
 		assert_memory_equal(s, "info: t: ", 9);
 		assert_int_equal(strspn(s + 9, s[9] == 'a' ? "a" : "b"), 40);
 	}
@@ -160,7 +140,7 @@ in_child(bool same_stream, const char *want)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-	assert_string_equal(taken(), want);
+	assert_string_equal(caught(), want);
 }
 
 static void
