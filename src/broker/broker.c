@@ -226,103 +226,6 @@ broker_on_clock_step(void *arg)
 		token_clock_stepped(b->tokens[i]);
 }
 
-static void
-broker_on_record(void *arg, const char *kind, const char *name,
-    struct secret *plain)
-{
-	struct broker *b = arg;
-	struct broker_unclaimed *u;
-
-	if (streq(kind, SIGNER_RECORD_KIND) &&
-	    streq(name, SIGNER_RECORD_NAME)) {
-		secret_move(&b->signing_key, plain);
-		return;
-	}
-	b->unclaimed = xreallocarray(b->unclaimed, b->n_unclaimed + 1,
-	    sizeof(*b->unclaimed));
-	u = &b->unclaimed[b->n_unclaimed++];
-	u->kind = xstrdup(kind);
-	u->name = xstrdup(name);
-	u->plain = (struct secret)SECRET_INIT;
-	secret_move(&u->plain, plain);
-}
-
-/* "telegraf.3" -> the token "telegraf"; names may hold dots themselves. */
-static struct token *
-broker_token_of_record(struct broker *b, const char *record)
-{
-	const char *dot = strrchr(record, '.');
-	char *name _cleanup_free_ = dot ? xstrndup(record,
-	    (size_t)(dot - record)) : NULL;
-
-	return name ? broker_token_of_holder(b, name) : NULL;
-}
-
-static bool
-broker_claim(struct broker *b, struct broker_unclaimed *u, bool intents)
-{
-	struct token *t;
-	struct login *l;
-
-	if (streq(u->kind, "login") && !intents) {
-		l = broker_login(b, u->name);
-		if (l)
-			login_restore(l, &u->plain);
-		return l != NULL;
-	}
-	if (streq(u->kind, "installation") && !intents) {
-		installation_restore(&b->installation, &u->plain);
-		return true;
-	}
-	if (streq(u->kind, BROKER_NUMBER_KIND) && !intents) {
-		broker_number_restore(b, &u->plain);
-		return true;
-	}
-	if (streq(u->kind, "reconcile") && !intents)
-		return broker_claim_reconcile(b, u->name, &u->plain);
-	if (streq(u->kind, "holders") && !intents) {
-		t = broker_token_of_holder(b, u->name);
-		if (t)
-			token_restore_held(t, &u->plain);
-		return t != NULL;
-	}
-	t = broker_token_of_record(b, u->name);
-	if (t && streq(u->kind, "generation") && !intents)
-		token_restore_generation(t, u->name, &u->plain);
-	else if (t && streq(u->kind, "intent") && intents)
-		token_restore_intent(t, u->name, &u->plain);
-	else
-		return false;
-	return true;
-}
-
-/* Generations before intents: an intent whose generation is there is done. */
-static void
-broker_claim_all(struct broker *b)
-{
-	size_t kept = 0;
-
-	for (int intents = 0; intents <= 1; intents++) {
-		kept = 0;
-		for (size_t i = 0; i < b->n_unclaimed; i++) {
-			struct broker_unclaimed *u = &b->unclaimed[i];
-
-			if (broker_claim(b, u, intents)) {
-				secret_clear(&u->plain);
-				free(u->kind);
-				free(u->name);
-			} else {
-				b->unclaimed[kept++] = *u;
-			}
-		}
-		b->n_unclaimed = kept;
-	}
-	for (size_t i = 0; i < b->n_unclaimed; i++)
-		log_warn("broker", "record %s/%s belongs to nothing that is "
-		    "configured; it is kept and not used",
-		    b->unclaimed[i].kind, b->unclaimed[i].name);
-}
-
 static struct login_env
 broker_login_env(struct broker *b)
 {
@@ -503,7 +406,7 @@ broker_new(const struct broker_env *env, const struct conf *conf,
 	b->started_at = now_real_s();
 	quota_init(&b->mints, conf->mints_per_hour);
 	installation_init(&b->installation, env->loop);
-	b->store = store_open(&senv, broker_on_record, b, err);
+	b->store = store_open(&senv, broker_take_record, b, err);
 	if (!b->store) {
 		idps_free(idps, conf->n_logins);
 		broker_free(b);
@@ -587,12 +490,7 @@ broker_free(struct broker *b)
 	b->n_tokens = 0; /* a login that ends tells no token */
 	logins_free(b->logins, b->n_logins);
 	logins_free(b->parked_logins, b->n_parked_logins);
-	for (size_t i = 0; i < b->n_unclaimed; i++) {
-		secret_clear(&b->unclaimed[i].plain);
-		free(b->unclaimed[i].kind);
-		free(b->unclaimed[i].name);
-	}
-	free(b->unclaimed);
+	broker_unclaimed_free(b);
 	signer_free(b->signer);
 	secret_clear(&b->signing_key);
 	store_close(b->store);

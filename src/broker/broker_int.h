@@ -97,6 +97,14 @@ struct broker {
 	int64_t started_at;
 };
 
+/* broker_records.c */
+/* store_open's: of each record; plain is taken. */
+void broker_take_record(void *broker, const char *kind, const char *name,
+    struct secret *plain);
+/* Gives each to who is configured for it now. */
+void broker_claim_all(struct broker *b);
+void broker_unclaimed_free(struct broker *b);
+
 /* broker_own.c: tokens of a holder of their own, per = holder */
 /* By name, or the recipe of that name. NULL: neither is configured. */
 struct token *broker_token_or_recipe(struct broker *b, const char *name);
