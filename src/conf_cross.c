@@ -190,40 +190,48 @@ check_change(const struct conf_item *item, struct tb_error *err)
 	    "is made; with on_change = mint a new one is", t->backend->name);
 }
 
-/* A value for each needs somebody who makes it, and one who pays is none. */
+/* A value for each, of the holders or of the runs, needs a service that makes
+ * it. what: the key as it is written. */
 static int
-check_per(const struct conf_item *item, struct tb_error *err)
+check_makes_each(const struct conf_item *item, const char *key,
+    const char *what, struct tb_error *err)
 {
 	const struct token_conf *t = item->object;
 	unsigned caps = t->backend->ops->caps(t->backend, &t->recipe);
 
-	if (!t->per_holder)
+	if (!(caps & (BACKEND_NO_MINT | BACKEND_VALUE_IS_BEARER)))
 		return 0;
-	if (caps & (BACKEND_NO_MINT | BACKEND_VALUE_IS_BEARER))
-		return conf_error(item, "per", err, "per = holder: [backend "
-		    "%s] does not make a new value for each who asks",
-		    t->backend->name);
-	return 0;
+	return conf_error(item, key, err, "%s: [backend %s] does not make a "
+	    "new value for each who asks", what, t->backend->name);
 }
 
-/* What ends with a run has to be made for it, and its service has to hear of
- * the end. */
 static int
-check_leases(const struct conf_item *item, struct tb_error *err)
+check_can_revoke(const struct conf_item *item, const char *key,
+    const char *what, struct tb_error *err)
 {
 	const struct token_conf *t = item->object;
-	unsigned caps = t->backend->ops->caps(t->backend, &t->recipe);
 
-	if (t->leases == 0)
+	if (t->backend->ops->caps(t->backend, &t->recipe) & BACKEND_CAN_REVOKE)
 		return 0;
-	if (caps & (BACKEND_NO_MINT | BACKEND_VALUE_IS_BEARER))
-		return conf_error(item, "leases", err, "leases: [backend %s] "
-		    "does not make a new value for each who asks",
-		    t->backend->name);
-	if (!(caps & BACKEND_CAN_REVOKE))
-		return conf_error(item, "leases", err, "leases: [backend %s] "
-		    "cannot revoke what it made", t->backend->name);
-	return 0;
+	return conf_error(item, key, err, "%s: [backend %s] cannot revoke "
+	    "what it made", what, t->backend->name);
+}
+
+/* What a token may be used as besides one value for all, for its own time. */
+static int
+check_uses(const struct conf_item *item, struct tb_error *err)
+{
+	const struct token_conf *t = item->object;
+
+	if (t->per_holder &&
+	    check_makes_each(item, "per", "per = holder", err) < 0)
+		return -1;
+	if (t->leases &&
+	    (check_makes_each(item, "leases", "leases", err) < 0 ||
+	    check_can_revoke(item, "leases", "leases", err) < 0))
+		return -1;
+	return !t->revoke_superseded ? 0 : check_can_revoke(item,
+	    "revoke_superseded", "revoke_superseded = when_moved", err);
 }
 
 static int
@@ -234,15 +242,9 @@ check_recipe(const struct conf_build *b, const struct conf_item *item,
 	_cleanup_free_ char *key = NULL;
 
 	if (check_lifetime(b->conf, item, err) < 0 ||
-	    check_change(item, err) < 0 || check_per(item, err) < 0 ||
-	    check_leases(item, err) < 0 ||
+	    check_change(item, err) < 0 || check_uses(item, err) < 0 ||
 	    check_exchange_keys(item, err) < 0)
 		return -1;
-	if (t->revoke_superseded && !(t->backend->ops->caps(t->backend,
-	    &t->recipe) & BACKEND_CAN_REVOKE))
-		return conf_error(item, "revoke_superseded", err,
-		    "revoke_superseded = when_moved: [backend %s] cannot "
-		    "revoke what it made", t->backend->name);
 	if (t->backend->ops->check_recipe(t->backend, &t->recipe, err) == 0)
 		return 0;
 	key = xstrndup(err->msg, strcspn(err->msg, " :"));

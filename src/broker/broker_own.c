@@ -77,8 +77,7 @@ recipe_conf(struct broker *b, const char *name)
 static bool
 may_have(const struct token_conf *tc, const char *name)
 {
-	return tc && (tc->per_holder || strncmp(name + recipe_len(name),
-	    TOKEN_LEASE, strlen(TOKEN_LEASE)) == 0);
+	return tc && (tc->per_holder || token_name_is_lease(name));
 }
 
 static unsigned
@@ -140,7 +139,8 @@ broker_token_for(struct broker *b, const char *name)
 	if (t)
 		return t;
 	recipe = recipe_of(b, name);
-	if (strlen(name) > BROKER_OWN_NAME_MAX || count_of(b, token_name(recipe)) >=
+	if (strlen(name) > BROKER_OWN_NAME_MAX ||
+	    count_of(b, token_name(recipe)) >=
 	    token_get_conf(recipe)->max_holders)
 		return recipe;
 	t = broker_make_own(b, name);

@@ -55,6 +55,7 @@ bool token_is_for_holders(const struct token *t);
 /* One of a run's own (broker_lease.c): it is not renewed, and is kept while the
  * run's connection is there. */
 bool token_is_lease(const struct token *t);
+bool token_name_is_lease(const char *name);
 bool token_is_leased(const struct token *t);
 void token_set_leased(struct token *t, bool leased);
 /* It has no value that is released or may be still, and none is coming. */

@@ -6,11 +6,17 @@
 #include "broker/token_int.h"
 
 bool
-token_is_lease(const struct token *t)
+token_name_is_lease(const char *name)
 {
-	const char *of = strchr(t->tc->name, TOKEN_OF);
+	const char *of = strchr(name, TOKEN_OF);
 
 	return of && strncmp(of, TOKEN_LEASE, strlen(TOKEN_LEASE)) == 0;
+}
+
+bool
+token_is_lease(const struct token *t)
+{
+	return token_name_is_lease(t->tc->name);
 }
 
 bool

@@ -7,7 +7,6 @@
  * that a human is needed is told at once, and once.
  */
 #include <inttypes.h>
-#include <openssl/sha.h>
 
 #include "base/log.h"
 #include "base/now.h"
@@ -24,11 +23,8 @@ void
 token_payer_refused(struct token *t, const struct secret *bearer,
     const char *backend, const char *why)
 {
-	unsigned char sha[SHA256_DIGEST_LENGTH];
-
-	SHA256((const unsigned char *)secret_reveal(bearer), bearer->len, sha);
 	/* another one was imported while this one was on its way */
-	if (!t->current || memcmp(t->current->sha256, sha, sizeof(sha)) != 0)
+	if (!t->current || !secret_equal(&t->current->value, bearer))
 		return;
 	tb_error_set(&t->last_error, TB_E_LOGIN, "'%s' refuses it (%s); make "
 	    "another one there, and run: tokenbrokerctl import %s", backend,
