@@ -42,18 +42,17 @@ broker_outage_budget_s(struct broker *b, const char **token)
 	return least;
 }
 
-/* Somebody waits for what it pays, or for itself. */
-static bool
-is_needed(struct broker *b, struct token *t)
+/* When somebody has to import another one; 0: nobody waits for it, nor for what
+ * it pays, or it is not made by hand. */
+static int64_t
+import_needed_at(struct broker *b, struct token *t)
 {
-	if (token_has_clients(t))
-		return true;
-	for (size_t i = 0; i < b->conf->n_backends; i++) {
-		if (streq(b->conf->backends[i]->management_token,
-			token_name(t)))
-			return true;
-	}
-	return false;
+	bool needed = token_has_clients(t);
+
+	for (size_t i = 0; i < b->conf->n_backends && !needed; i++)
+		needed = streq(b->conf->backends[i]->management_token,
+		    token_name(t));
+	return needed ? token_human_needed_at(t) : 0;
 }
 
 /* The earliest, and who it is that needs one, as a member of the status: a
@@ -74,9 +73,8 @@ broker_human_needed_at(struct broker *b, const char **what, const char **name)
 		*name = login_name(b->logins[i]);
 	}
 	for (size_t i = 0; i < b->n_tokens; i++) {
-		at = token_human_needed_at(b->tokens[i]);
-		if (!at || (first && at >= first) ||
-		    !is_needed(b, b->tokens[i]))
+		at = import_needed_at(b, b->tokens[i]);
+		if (!at || (first && at >= first))
 			continue;
 		first = at;
 		*what = "import";
@@ -140,6 +138,7 @@ broker_human_needed(struct broker *b)
 {
 	struct strbuf text _cleanup_(strbuf_clear) = STRBUF_INIT;
 	struct login_numbers n;
+	int64_t at;
 
 	for (size_t i = 0; i < b->n_logins; i++) {
 		login_get_numbers(b->logins[i], &n);
@@ -148,7 +147,8 @@ broker_human_needed(struct broker *b)
 			    text.len ? "; " : "", login_name(b->logins[i]));
 	}
 	for (size_t i = 0; i < b->n_tokens; i++) {
-		if (token_is_refused(b->tokens[i]))
+		at = import_needed_at(b, b->tokens[i]);
+		if (at && at <= now_real_s())
 			strbuf_addf(&text, "%stokenbrokerctl import %s",
 			    text.len ? "; " : "", token_name(b->tokens[i]));
 	}

@@ -14,25 +14,11 @@
 #include <cmocka.h>
 
 #include "broker_world.h"
+#include "caught_stderr.h"
 
 #define HOUR (60 * 60 * 1000)
 
 /* ------------------------------------------------------------- the log */
-
-static int log_pipe[2], real_stderr;
-
-/* What was logged since the last call. */
-static const char *
-logged(void)
-{
-	static char buf[65536];
-	ssize_t n;
-
-	fflush(stderr);
-	n = read(log_pipe[0], buf, sizeof(buf) - 1);
-	buf[n > 0 ? n : 0] = '\0';
-	return buf;
-}
 
 static void
 assert_has(const char *text, const char *part)
@@ -53,10 +39,7 @@ assert_lacks(const char *text, const char *part)
 static int
 setup(void **state)
 {
-	if (pipe2(log_pipe, O_NONBLOCK | O_CLOEXEC) < 0)
-		return -1;
-	real_stderr = dup(STDERR_FILENO);
-	if (dup2(log_pipe[1], STDERR_FILENO) < 0)
+	if (caught_stderr_begin() < 0)
 		return -1;
 	return world_setup(state, WORLD_GRANT(1795999999));
 }
@@ -66,10 +49,7 @@ teardown(void **state)
 {
 	int r = world_teardown(state);
 
-	dup2(real_stderr, STDERR_FILENO);
-	close(real_stderr);
-	close(log_pipe[0]);
-	close(log_pipe[1]);
+	caught_stderr_end();
 	return r;
 }
 
@@ -86,7 +66,7 @@ test_pauses_are_for_humans(void **state)
 	    .body = "{}", .retry_after_ms = HOUR });
 	world_ask(w, "db", &h);
 	fake_loop_run_pending();
-	text = logged();
+	text = caught();
 	assert_has(text, "next attempt in 1h\n");
 	assert_lacks(text, " ms");
 	heard_clear(&h);
@@ -118,7 +98,7 @@ mint_db2(struct world *w, struct heard *h)
 	world_ask(w, "db2", h);
 	fake_loop_run_pending();
 	assert_int_equal(h->answers, 0);
-	logged();
+	caught();
 }
 
 static void
@@ -161,7 +141,7 @@ test_a_wrong_probe_is_told_once(void **state)
 	mint_db2(w, &h);
 	answer_probe(404, 1);
 	fake_loop_run_pending();
-	text = logged();
+	text = caught();
 	assert_has(text, "db2: generation 1 is not released: its probe of "
 	    "https://paid.test/probe answers HTTP 404; look at probe_url of "
 	    "[backend paid] (/tmp/");
@@ -180,7 +160,7 @@ test_a_wrong_probe_is_told_once(void **state)
 	assert_int_equal(h.answers, 1);
 	answer_probe(404, 10);
 	fake_loop_advance(60000);
-	assert_lacks(logged(), "not released");
+	assert_lacks(caught(), "not released");
 	/* and it goes on by itself when that is mended */
 	fake_http_drop_scripted();
 	answer_probe(200, 1);
@@ -201,14 +181,14 @@ test_activation_is_no_news(void **state)
 	answer_probe(401, 200);
 	fake_loop_advance(9 * 60000);
 	assert_int_equal(h.answers, 0);
-	assert_lacks(logged(), "not released");
+	assert_lacks(caught(), "not released");
 	assert_string_equal(status_of_db2(w, "last_error"), "");
 	assert_has(status_of_db2(w, "probe"), "\"status\":401");
 	fake_loop_advance(2 * 60000);
-	assert_has(logged(), "https://paid.test/probe does not know it yet "
+	assert_has(caught(), "https://paid.test/probe does not know it yet "
 	    "(HTTP 401)");
 	fake_loop_advance(5 * 60000);
-	assert_lacks(logged(), "not released");
+	assert_lacks(caught(), "not released");
 	fake_http_drop_scripted();
 	heard_clear(&h);
 }
@@ -223,7 +203,7 @@ test_a_forbidden_probe_is_told_and_waited_for(void **state)
 	mint_db2(w, &h);
 	answer_probe(403, 2);
 	fake_loop_advance(1000);
-	assert_has(logged(), "answers HTTP 403; let probe_url of [backend "
+	assert_has(caught(), "answers HTTP 403; let probe_url of [backend "
 	    "paid] (");
 	assert_int_equal(h.answers, 0);
 	fake_http_drop_scripted();
@@ -234,26 +214,39 @@ test_a_forbidden_probe_is_told_and_waited_for(void **state)
 	heard_clear(&h);
 }
 
+static void
+assert_human_needed(struct world *w, const char *what)
+{
+	char *human _cleanup_free_ = broker_human_needed(w->broker);
+
+	if (what) {
+		assert_non_null(human);
+		assert_string_equal(human, what);
+	} else {
+		assert_null(human);
+	}
+}
+
 /* Whoever pays, the command that helps is in the one line there is. */
 static void
 test_a_refused_payer_names_the_command(void **state)
 {
 	struct world *w = *state;
 	struct heard h = { .answers = 0 };
-	char *human;
 
-	assert_null(broker_human_needed(w->broker));
+	assert_human_needed(w, "tokenbrokerctl import mgmt");
 	fake_http_push_json_for("influx.test", 401, "{}");
 	world_push_refresh("at2", "rt2");
 	fake_http_push_json_for("influx.test", 401, "{}");
 	world_ask(w, "db", &h);
 	fake_loop_run_pending();
-	assert_has(logged(), "login 'ops' pays: look at its audience and "
+	assert_has(caught(), "login 'ops' pays: look at its audience and "
 	    "scopes, or log in as somebody whom the service knows: "
 	    "tokenbrokerctl login ops");
 	heard_clear(&h);
 
 	mint_db2(w, &h);
+	assert_human_needed(w, NULL);
 	fake_http_drop_scripted();
 	answer_probe(200, 1);
 	fake_loop_advance(31000);
@@ -262,10 +255,8 @@ test_a_refused_payer_names_the_command(void **state)
 	fake_http_push_json_for("paid.test/api", 401, "{}");
 	broker_rotate(w->broker, "db2", on_any_job, NULL);
 	fake_loop_run_pending();
-	assert_has(logged(), "tokenbrokerctl import mgmt");
-	human = broker_human_needed(w->broker);
-	assert_string_equal(human, "tokenbrokerctl import mgmt");
-	free(human);
+	assert_has(caught(), "tokenbrokerctl import mgmt");
+	assert_human_needed(w, "tokenbrokerctl import mgmt");
 }
 
 int
