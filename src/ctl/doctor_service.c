@@ -167,8 +167,10 @@ judge_login(struct doctor *d, const struct json_t *o, int64_t now)
 		    now, when, sizeof(when)));
 }
 
+/* needed: what somebody has to import now, or NULL. */
 static void
-judge_token(struct doctor *d, const struct json_t *o, int64_t now)
+judge_token(struct doctor *d, const struct json_t *o, const char *needed,
+    int64_t now)
 {
 	const char *name = jval_name(o), *error = jval_str(o, "last_error");
 	int64_t error_at = jval_time(o, "last_error_at");
@@ -183,6 +185,11 @@ judge_token(struct doctor *d, const struct json_t *o, int64_t now)
 		doctor_add_take(d, FINDING_FAIL, area_tokens, xasprintf(
 		    "tokenbrokerctl import %s", name), "token %s, which pays, "
 		    "needs a human: %s", name, error ? error : "it is refused");
+	else if (streq(name, needed))
+		doctor_add_take(d, FINDING_FAIL, area_tokens, xasprintf(
+		    "make one at its service, then: tokenbrokerctl import %s",
+		    name), "token %s needs a human: it is waited for, and "
+		    "there is none", name);
 	else if (error)
 		doctor_add(d, ready ? FINDING_WARN : FINDING_FAIL, area_tokens,
 		    "tokenbrokerctl status shows it whole", "token %s, %s: %s",
@@ -262,7 +269,10 @@ judge_status(struct doctor *d, const struct json_t *o)
 	    "reconcile");
 	const char *version = jval_str(o, "version");
 	const char *error = jval_str(disk, "error");
+	const struct json_t *human = jval_get(o, "human_needed");
 	int64_t now = now_real_s();
+	const char *import = jval_time(human, "at") <= now ?
+	    jval_str(human, "import") : NULL;
 	size_t i;
 
 	if (!streq(version, PACKAGE_VERSION))
@@ -280,7 +290,7 @@ judge_status(struct doctor *d, const struct json_t *o)
 	for (i = 0; i < jval_size(logins); i++)
 		judge_login(d, jval_at(logins, i), now);
 	for (i = 0; i < jval_size(tokens); i++)
-		judge_token(d, jval_at(tokens, i), now);
+		judge_token(d, jval_at(tokens, i), import, now);
 	for (i = 0; i < jval_size(looks); i++)
 		judge_orphans(d, jval_at(looks, i));
 	judge_insecure(d, o);

@@ -164,6 +164,19 @@ add_human_unknown(struct screen *s, const struct json_t *o)
 	strbuf_adds(&s->out, " ends)\n");
 }
 
+static bool
+is_refused(const struct json_t *o, const char *token)
+{
+	const struct json_t *list = jval_list(jval_get(o, "tokens"), "tokens");
+
+	for (size_t i = 0; i < jval_size(list); i++) {
+		if (streq(jval_name(jval_at(list, i)), token))
+			return streq(jval_str(jval_at(list, i), "state"),
+			    "refused");
+	}
+	return false;
+}
+
 /* How long the outside may be away, and when a human is needed: a line
  * each. */
 static void
@@ -196,6 +209,11 @@ add_outlook(struct screen *s, const struct json_t *o)
 	} else {
 		add_human_unknown(s, o);
 	}
+	/* one that is refused says so itself */
+	if (import && at && at <= s->now && !is_refused(o, import))
+		add_wrong(s, TERM_RED, "token %s: it is waited for, and there "
+		    "is none: make one at its service and run 'tokenbrokerctl "
+		    "import %s'", import, import);
 }
 
 /* --------------------------------------------------------------- logins */
@@ -223,6 +241,26 @@ human_due(const struct screen *s, const struct json_t *o,
 	return phrase_when(at - s->now, buf, size);
 }
 
+/* "ISSUER SUBJECT (NAME)" with what a colleague would say in front, since the
+ * end is what is cut; 'tokens' and the audit log have it whole. */
+static char *
+human_name(const struct json_t *o)
+{
+	const char *human = jval_str(o, "human"), *issuer = jval_str(o,
+	    "issuer"), *name;
+	size_t n = issuer ? strlen(issuer) : 0;
+
+	if (!human)
+		return NULL;
+	if (n && strncmp(human, issuer, n) == 0 && human[n] == ' ')
+		human += n + 1;
+	name = strstr(human, " (");
+	if (!name || human[strlen(human) - 1] != ')')
+		return xstrdup(human);
+	return xasprintf("%.*s (%.*s)", (int)strlen(name) - 3, name + 2,
+	    (int)(name - human), human);
+}
+
 static void
 add_login(struct screen *s, struct table *t, const struct json_t *o)
 {
@@ -231,6 +269,7 @@ add_login(struct screen *s, struct table *t, const struct json_t *o)
 	enum term_colour colour;
 	int64_t refresh = jval_time(o, "refresh_at");
 	char due[PHRASE_SIZE], left[PHRASE_SIZE];
+	char *who _cleanup_free_ = human_name(o);
 	const char *text;
 
 	if (!name)
@@ -239,7 +278,7 @@ add_login(struct screen *s, struct table *t, const struct json_t *o)
 	table_row(t);
 	table_cell(t, 0, TERM_PLAIN, name);
 	table_cell(t, 1, state_colour(state), state);
-	table_cell(t, 2, TERM_PLAIN, jval_str(o, "human"));
+	table_cell(t, 2, TERM_PLAIN, who);
 	table_cell(t, 3, TERM_PLAIN, !refresh ? NULL : refresh <= s->now ?
 	    "now" : phrase_left(refresh - s->now, left, sizeof(left)));
 	table_cell(t, 4, colour, text);
@@ -268,6 +307,7 @@ add_logins(struct screen *s, const struct json_t *o)
 		return;
 	}
 	table_init(&t, heading, ARRAY_SIZE(heading), 2, s->term.utf8);
+	table_may_drop(&t, 3);
 	for (i = 0; i < jval_size(list); i++)
 		add_login(s, &t, jval_at(list, i));
 	table_render(&t, &s->term, &s->out);
@@ -378,6 +418,9 @@ add_tokens(struct screen *s, const struct json_t *o)
 		return;
 	}
 	table_init(&t, heading, ARRAY_SIZE(heading), 0, s->term.utf8);
+	table_may_drop(&t, 5);
+	table_may_drop(&t, 2);
+	table_may_drop(&t, 4);
 	for (i = 0; i < jval_size(list); i++)
 		add_token(s, &t, jval_at(list, i));
 	table_render(&t, &s->term, &s->out);

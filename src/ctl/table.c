@@ -6,6 +6,8 @@
 
 #define GAP 2
 #define NARROWEST 8
+#define READABLE 20 /* of the column that shrinks, while others can go */
+#define GONE SIZE_MAX
 
 struct table_row {
 	struct {
@@ -71,7 +73,7 @@ cell_text(const struct table *t, size_t row, size_t column)
 static void
 measure(const struct table *t, const struct term *term, size_t *width)
 {
-	size_t r, c, total = 0, over, *victim = &width[t->shrinks];
+	size_t r, c, i, total = 0, least, *victim = &width[t->shrinks];
 
 	for (c = 0; c < t->n_columns; c++) {
 		width[c] = 0;
@@ -80,11 +82,16 @@ measure(const struct table *t, const struct term *term, size_t *width)
 			    term_width(cell_text(t, r, c)));
 		total += width[c] + (c ? GAP : 0);
 	}
-	if (!term->is_terminal || total <= term->columns)
+	if (!term->is_terminal)
 		return;
-	over = total - term->columns;
-	if (*victim > NARROWEST)
-		*victim -= MIN2(over, *victim - NARROWEST);
+	least = MIN2(*victim, READABLE);
+	for (i = 0; i < t->n_drops &&
+	    total - (*victim - least) > term->columns; i++) {
+		total -= width[t->drops[i]] + GAP;
+		width[t->drops[i]] = GONE;
+	}
+	if (total > term->columns && *victim > NARROWEST)
+		*victim -= MIN2(total - term->columns, *victim - NARROWEST);
 }
 
 /* At most width columns of s, "..." where something was cut. */
@@ -116,7 +123,11 @@ table_render(const struct table *t, const struct term *term,
 
 	measure(t, term, width);
 	for (r = 0; r < t->n_rows; r++) {
-		for (c = 0; c < t->n_columns; c++) {
+		for (c = 0, pad = 0; c < t->n_columns; c++) {
+			if (width[c] == GONE)
+				continue;
+			while (pad > 0 && pad--)
+				strbuf_addc(out, ' ');
 			text = cell_text(t, r, c);
 			colour = t->rows[r].cell[c].colour;
 			if (colour != TERM_PLAIN)
@@ -125,9 +136,13 @@ table_render(const struct table *t, const struct term *term,
 			if (colour != TERM_PLAIN)
 				strbuf_adds(out, term_off(term));
 			pad = width[c] - MIN2(width[c], term_width(text)) + GAP;
-			while (c + 1 < t->n_columns && pad-- > 0)
-				strbuf_addc(out, ' ');
 		}
 		strbuf_addc(out, '\n');
 	}
+}
+
+void
+table_may_drop(struct table *t, size_t column)
+{
+	t->drops[t->n_drops++] = column;
 }

@@ -12,6 +12,9 @@ struct table {
 	struct table_row *rows;
 	size_t n_rows;
 	int shrinks; /* the column that is cut when the screen is too narrow */
+	/* before that becomes hard to read these go, the first one first */
+	size_t drops[TABLE_COLUMNS];
+	size_t n_drops;
 	bool utf8;
 };
 
@@ -19,6 +22,8 @@ struct table {
 void table_init(struct table *t, const char *const *heading, size_t n,
     int shrinks, bool utf8);
 void table_clear(struct table *t);
+/* One more column that a narrow screen may do without. */
+void table_may_drop(struct table *t, size_t column);
 /* A new row of empty cells. */
 void table_row(struct table *t);
 /* The cell in the newest row; text is cleaned. NULL is "-". */

@@ -495,6 +495,48 @@ def test_status_says_why_nobody_knows_when_a_human_is_needed(ctl, doors):
     assert "\nhuman needed: never, nothing hangs on a login or an import\n" in ctl("status").stdout
 
 
+def test_status_names_the_import_that_somebody_waits_for(ctl, doors):
+    """Never made, or over: it is no login that is missing, and not all is well."""
+    answer = status_answer()
+    answer |= {"state": {}, "reconcile": [], "jobs": [], "logins": [], "human_needed": {"at": at(-1), "import": "mgmt"}}
+    answer["tokens"] = [{"name": "mgmt", "state": "absent", "backend": "hand"},
+                        {"name": "spare", "state": "absent", "backend": "hand"}]
+    refused = {**answer, "tokens": [{"name": "mgmt", "state": "refused", "generation": 1, "last_error_at": at(-60),
+                                     "last_error": "'prod' refuses it; run: tokenbrokerctl import mgmt"}]}
+    later = {**answer, "human_needed": {"at": at(3600), "import": "mgmt"}}
+    doors("admin", (200, answer), (200, answer), (200, refused), (200, later), (200, answer))
+    out = ctl("status").stdout
+    assert "\nhuman needed: now (import mgmt)\n" in out and "\n1 thing to look at, see below\n" in out
+    assert "! token mgmt: it is waited for, and there is none: make one at its service and run 'tokenbrokerctl " \
+        "import mgmt'\n" in out
+    assert ctl("status", "--check").returncode == 3
+    out = ctl("status").stdout
+    assert "\n1 thing to look at, see below\n" in out and "'prod' refuses it" in out
+    assert "\nall is well\n" in ctl("status").stdout
+    done = ctl("doctor")
+    assert done.returncode == 1 and "token mgmt needs a human: it is waited for, and there is none" in done.stdout
+    assert "then: tokenbrokerctl import mgmt" in done.stdout and "token spare: nobody has asked for it yet" in done.stdout
+
+
+@pytest.mark.parametrize("columns", [80, 60, 46, 40])
+def test_status_on_a_narrow_screen(run_dir, doors, columns):
+    """A name that is cut is no name: other columns go first. Nothing is broken by the terminal."""
+    answer = status_answer()
+    answer["logins"] = answer["logins"][:1]
+    answer["logins"][0] |= {"issuer": "https://sso.example.com/realms/x",
+                            "human": "https://sso.example.com/realms/x f:4e1c9a72-60d1:4711 (ada@example.com)"}
+    answer["tokens"][0]["backend"] = "influx-production"
+    doors("admin", (200, answer))
+    out = plain(Terminal(["status"], run_dir, columns=columns).end()[1]).replace("\r\n", "\n")
+    login, token = (re.search(rf"^{name} .*$", out, re.M).group() for name in ("ops", "telegraf-write"))
+    assert " ada@example.com " in login if columns >= 60 else " ada@exa" in login
+    assert "f:4e1" in login or columns < 80
+    assert re.search(r" in 30d", login) and ("influx-production" in token) == (columns == 80)
+    assert re.match(r"telegraf-write +ready +(7 +)?5d", token)
+    tables = out.partition("\nLOGIN")[2].partition("\n!")[0].splitlines()
+    assert len(tables) > 4 and max(map(len, tables)) <= columns, tables
+
+
 def test_status_watch(run_dir, doors, ctl):
     """In its place, without flicker, until q; and in blocks where there is no terminal."""
     doors("admin", (200, status_answer()))
