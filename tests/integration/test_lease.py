@@ -184,25 +184,33 @@ def test_signals_are_passed_on(tb, sandbox, sig):
 
 def test_a_terminals_signal_comes_once(tb, sandbox):
     """^C goes to the whole group, the command as well: passing it on would be a second one."""
-    script = ("import os, pty, signal, sys, time\n"
+    # The one in front stands still while the command gets the terminal's, so that a second one would be counted; what
+    # it has to pass on, it does in the order of their numbers.
+    script = ("import os, pty, signal, sys\n"
               "pid, fd = pty.fork()\n"
               "if pid == 0:\n"
               "    os.execvp(sys.argv[1], sys.argv[1:])\n"
               "said = b''\n"
               "while b'ready' not in said: said += os.read(fd, 1000)\n"
+              "os.kill(pid, signal.SIGSTOP)\n"
+              "os.waitpid(pid, os.WUNTRACED)\n"
               "os.write(fd, b'\\x03')\n"
+              "while b'one' not in said: said += os.read(fd, 1000)\n"
+              "os.kill(pid, signal.SIGUSR1)\n"
+              "os.kill(pid, signal.SIGCONT)\n"
               "try:\n"
               "    while True: said += os.read(fd, 1000)\n"
               "except OSError: pass\n"
               "status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])\n"
               "print(said.decode(), status)\n")
-    # Both would be there before the second of the two looks: the count is taken a while after the first.
-    command = ("import signal, time, sys\n"
-               "n = []\n"
+    command = ("import signal, sys, time\n"
+               "n, end = [], []\n"
                "signal.signal(signal.SIGINT, lambda *a: n.append(1))\n"
+               "signal.signal(signal.SIGUSR1, lambda *a: end.append(1))\n"
                "print('ready', flush=True)\n"
                "while not n: time.sleep(0.01)\n"
-               "time.sleep(0.5)\n"
+               "print('one', flush=True)\n"
+               "while not end: time.sleep(0.01)\n"
                "print('counted', len(n), flush=True)\n")
     done = subprocess.run(
         [sys.executable, "-c", script, d.program("tokenbrokerctl"), "run", "--revoke-on-exit", "T=job", "--",
