@@ -18,6 +18,8 @@
 
 #define DUE_BASE_MS 5000  /* a canary or a command that failed */
 #define DUE_CAP_MS 600000
+#define REMOVE_BASE_MS 1000
+#define REMOVE_CAP_MS 60000
 #define TURN_MS 60000
 
 static volatile sig_atomic_t got_stop, got_hangup;
@@ -145,6 +147,8 @@ judge_ends(struct watch *w, int64_t now)
 	}
 	if (w->delivered && now >= w->delivered_ends_ms)
 		watch_remove(w, "expired");
+	if (w->removing && now >= w->remove_ms)
+		watch_remove_again(w);
 }
 
 /* ---------------------------------------------------------------- the loop */
@@ -165,6 +169,8 @@ next_time(const struct watch *w, int64_t now)
 	}
 	if (w->delivered)
 		next = MIN2(next, w->delivered_ends_ms);
+	if (w->removing)
+		next = MIN2(next, w->remove_ms);
 	if (w->due != WATCH_NOTHING && has_all(w))
 		next = MIN2(next, w->due_ms);
 	return MAX2(next - now, 0);
@@ -246,7 +252,9 @@ watch_run(struct ctl *ctl, struct watch_conf *conf)
 	sigset_t mask;
 	struct watch w = { .ctl = ctl, .conf = conf, .stop = &got_stop,
 		.mask = &mask,
-		.backoff = BACKOFF_INIT(DUE_BASE_MS, DUE_CAP_MS) };
+		.backoff = BACKOFF_INIT(DUE_BASE_MS, DUE_CAP_MS),
+		.remove_backoff = BACKOFF_INIT(REMOVE_BASE_MS,
+		    REMOVE_CAP_MS) };
 	enum ctl_exit e = check(&w);
 
 	if (e != CTL_OK)
@@ -265,6 +273,7 @@ watch_run(struct ctl *ctl, struct watch_conf *conf)
 	sysd_notify("STOPPING=1");
 	if (got_stop && conf->remove_on_exit) {
 		got_stop = 0; /* the command may still run */
+		w.ends = true;
 		watch_remove(&w, "stopped");
 	}
 	remove_tokens(&w);

@@ -56,8 +56,9 @@ watch_status(const struct watch *w)
 		    w->due == WATCH_TELL ? "; the consumer could not be told" :
 		    "", *trouble ? "; " : "", trouble);
 	else
-		sysd_notify("STATUS=%s: nothing delivered%s%s",
-		    first_token(w)->name, *trouble ? ": " : "", trouble);
+		sysd_notify("STATUS=%s: %s%s%s", first_token(w)->name,
+		    w->removing ? "over, and still there" :
+		    "nothing delivered", *trouble ? ": " : "", trouble);
 }
 
 /* ---------------------------------------------------------------- commands */
@@ -232,6 +233,7 @@ is_delivered(struct watch *w)
 	w->delivered = true;
 	w->delivered_ends_ms = earliest_end(w, &expires_at);
 	w->removed = false;
+	w->removing = NULL;
 	w->due = WATCH_TELL;
 	backoff_reset(&w->backoff);
 	watch_status(w);
@@ -264,28 +266,71 @@ watch_deliver(struct watch *w)
 		w->ends = true;
 }
 
+/* -------------------------------------------------------------- the end */
+
+/* 0: nothing is there any more. Both are tried, whatever becomes of one. */
+static int
+take_away(const struct watch_conf *conf, struct tb_error *err)
+{
+	struct tb_error other = TB_ERROR_INIT;
+	int r = 0;
+
+	if (conf->sink.path)
+		r = sink_remove(&conf->sink, err);
+	if (conf->keyring.key &&
+	    keyring_remove(&conf->keyring, r < 0 ? &other : err) < 0)
+		r = -1;
+	return r;
+}
+
 void
-watch_remove(struct watch *w, const char *why)
+watch_remove_again(struct watch *w)
 {
 	const struct watch_conf *conf = w->conf;
 	struct tb_error err = TB_ERROR_INIT;
-	bool was_there = w->delivered;
+	char in[TIMEFMT_SIZE];
+	int64_t ms;
 
-	w->delivered = false;
-	if (w->removed)
+	if (take_away(conf, &err) < 0 && w->ends) {
+		ctl_complain(w->ctl, "%s: what was delivered is still there: "
+		    "%s", w->removing, err.msg);
+		w->exit = w->exit == CTL_OK ? CTL_FAILED : w->exit;
 		return;
-	w->removed = true;
-	if (conf->sink.path && sink_remove(&conf->sink, &err) < 0)
-		ctl_complain(w->ctl, "%s", err.msg);
-	err = (struct tb_error)TB_ERROR_INIT;
-	if (conf->keyring.key && keyring_remove(&conf->keyring, &err) < 0)
-		ctl_complain(w->ctl, "%s", err.msg);
-	if (!was_there)
+	}
+	if (err.code) {
+		ms = backoff_next(&w->remove_backoff, 0);
+		w->remove_ms = now_boot_ms() + ms;
+		ctl_complain(w->ctl, "%s: what was delivered is still there: "
+		    "%s; trying again in %s", w->removing, err.msg,
+		    timefmt_duration((ms + 999) / 1000 * 1000, in,
+		    sizeof(in)));
+		watch_status(w);
 		return;
-	ctl_complain(w->ctl, "%s: what was delivered is removed", why);
+	}
+	backoff_reset(&w->remove_backoff);
+	if (w->to_tell)
+		ctl_complain(w->ctl, "%s: what was delivered is removed",
+		    w->removing);
+	w->removing = NULL;
 	watch_status(w);
+	if (!w->to_tell)
+		return;
 	err = (struct tb_error)TB_ERROR_INIT;
 	if (conf->exec.n && run(w, (const char *const *)conf->exec.v,
 	    "removed", conf->sink.path ? conf->sink.path : "", -1, &err) < 0)
 		ctl_complain(w->ctl, "%s", err.msg);
+}
+
+void
+watch_remove(struct watch *w, const char *why)
+{
+	if (w->removed) {
+		w->delivered = false;
+		return;
+	}
+	w->to_tell = w->delivered;
+	w->delivered = false;
+	w->removed = true;
+	w->removing = why;
+	watch_remove_again(w);
 }

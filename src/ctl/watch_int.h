@@ -50,7 +50,13 @@ struct watch {
 	 * canary or a full disk keeps from being delivered */
 	int64_t delivered_ends_ms;
 	bool was_ready;
-	bool removed;            /* and was said so */
+	/* nothing of ours is to be there: taken away, or, for this reason, not
+	 * yet; then tried again at remove_ms */
+	bool removed;
+	const char *removing;
+	bool to_tell;            /* it was delivered, and its end is news */
+	int64_t remove_ms;
+	struct backoff remove_backoff;
 	enum ctl_exit exit;
 	bool ends;               /* with that status */
 	const sigset_t *mask;    /* while waiting */
@@ -71,6 +77,8 @@ void watch_no_answer(struct watch *w, struct watch_token *t);
 
 /* All values are there and something is due. */
 void watch_deliver(struct watch *w);
-/* The file and the key go; why is a word for the log. */
+/* The file and the key go, as soon as that can be; why is a static word for
+ * the log. */
 void watch_remove(struct watch *w, const char *why);
+void watch_remove_again(struct watch *w);
 void watch_status(const struct watch *w);

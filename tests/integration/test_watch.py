@@ -416,6 +416,30 @@ def test_failing_command_is_told_and_tried_again(tb, shm):
         w.end()
 
 
+def test_removal_is_tried_until_it_is_done(tb, shm):
+    """The directory is wrong at the very moment of the token's end: the value does not stay there for that."""
+    log = shm / "told"
+    tb.rotate(expires="10s")
+    with Watch(tb, "one", "--write", shm / "t", "--exec", f"/bin/sh -c 'echo $TOKENBROKER_EVENT >>{log}'").await_ready() as w:
+        util.wait_until(lambda: log.exists(), 20, "the command")
+        shm.chmod(0o777)
+        w.await_output("expired: what was delivered is still there: others may write into")
+        assert "trying again in" in w.output() and (shm / "t").exists()
+        shm.chmod(0o700)
+        w.await_output("expired: what was delivered is removed")
+        assert not (shm / "t").exists()
+        util.wait_until(lambda: log.read_text().endswith("removed\n"), 20, "the command")
+        assert log.read_text().count("removed") == 1
+        w.end()
+    tb.rotate()
+    with Watch(tb, "one", "--write", shm / "t", "--remove-on-exit").await_ready() as w:
+        shm.chmod(0o777)
+        w.process.send_signal(signal.SIGTERM)
+        assert w.process.wait(20) == 1
+        assert "stopped: what was delivered is still there: others may write into" in w.output().splitlines()[-1]
+        assert "trying again" not in w.output().splitlines()[-1]
+
+
 def test_hanging_command_is_ended(tb, shm):
     tb.rotate()
     with Watch(tb, "one", "--exec", "/bin/sh -c 'sleep 600 & echo $! >&2; wait'", "--exec-timeout", "1s").await_ready() as w:
