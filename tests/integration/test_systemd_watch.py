@@ -127,6 +127,30 @@ def test_the_unit_of_the_manual(box):
     assert not (box.root / "run/tokenbroker-watch/telegraf").exists()
 
 
+def test_a_file_for_a_group(box):
+    """With owner = :GROUP, one that the user belongs to; and with Group= and the directory, so that its members read."""
+    box.enter("groupadd", "--system", "readers")
+    box.enter("usermod", "-aG", "readers", "telegraf")
+    text = (box.root / "etc/tokenbroker/watch.d/telegraf.conf").read_text()
+    box.write("etc/tokenbroker/watch.d/telegraf.conf", text + "owner = :readers\nmode = 0640\n")
+    try:
+        box.enter("systemctl", "start", "tokenbroker-watch@telegraf")
+        assert box.enter("stat", "-c", "%a %U %G", f"/{FILE}").stdout == "640 telegraf readers\n"
+        box.enter("systemctl", "stop", "tokenbroker-watch@telegraf")
+        box.write("etc/tokenbroker/watch.d/telegraf.conf", text + "mode = 0640\n")
+        box.write("etc/systemd/system/tokenbroker-watch@telegraf.service.d/group.conf", "[Service]\nGroup=readers\n")
+        box.enter("systemctl", "daemon-reload")
+        box.enter("systemctl", "start", "tokenbroker-watch@telegraf")
+        box.run("cat", f"/{FILE}", unit="of-the-group.service", properties=["User=nobody", "Group=readers"])
+        box.run("cat", f"/{FILE}", unit="of-no-group.service", properties=["User=nobody"], check=1)
+    finally:
+        box.enter("systemctl", "stop", "tokenbroker-watch@telegraf")
+        box.write("etc/tokenbroker/watch.d/telegraf.conf", text)
+        dropin = box.root / "etc/systemd/system/tokenbroker-watch@telegraf.service.d/group.conf"
+        dropin.unlink(missing_ok=True)
+        box.enter("systemctl", "daemon-reload")
+
+
 def test_restart_of_the_watch(box):
     """The file stays meanwhile: at a restart and when it is killed."""
     newest = value(box)
