@@ -161,17 +161,7 @@ take_template(const struct opt_value *o, char **path, struct watch_conf *c,
 	    xstrdup(o[W_TEMPLATE].text) :
 	    xasprintf(PKGDATADIR "/templates/%s", o[W_TEMPLATE].text);
 	c->tmpl_file = *path;
-	if (watch_read_template(c, err) < 0)
-		return -1;
-	for (i = 0; i < tmpl_n_tokens(c->tmpl); i++)
-		if (!*tmpl_token(c->tmpl, i) && !c->own)
-			return tb_error_set(err, TB_E_BADREQ, "%.200s has "
-			    "{{token}} without a name: say which, as in "
-			    "tokenbrokerctl watch NAME ...", *path);
-	if (tmpl_n_tokens(c->tmpl) == 0 && !c->own)
-		return tb_error_set(err, TB_E_BADREQ, "%.200s names no token",
-		    *path);
-	return 0;
+	return watch_read_template(c, err);
 }
 
 static int

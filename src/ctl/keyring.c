@@ -21,6 +21,8 @@
 #include "base/tb_error.h"
 #include "base/util.h"
 
+#define RING_MAX 4096        /* keys in a ring: a quota is 200 by default */
+#define DESCRIPTION_MAX 4200 /* the kernel's limit is 4,095 for the name */
 #define PERM_OWNER 0x3f3f0000UL /* possessor and owner: everything */
 
 static int32_t
@@ -78,6 +80,39 @@ failed(const struct keyring *k, const char *what, struct tb_error *err)
 	    " (containers and sandboxes may forbid keyrings)" : "");
 }
 
+/* A key of that type and name that is linked in the ring itself, 0: there is
+ * none, -1 with errno. A search would go down into keyrings below it, to keys of
+ * others. What cannot be looked at, since it has expired or is not ours, is
+ * passed over. */
+static int32_t
+find_direct(int32_t ring, const char *type, const char *name)
+{
+	int32_t ids[RING_MAX], n = keyctl(KEYCTL_READ, serial(ring),
+	    (unsigned long)(uintptr_t)ids, sizeof(ids), 0);
+	char about[DESCRIPTION_MAX];
+	const char *at;
+	size_t len = strlen(type);
+
+	if (n < 0)
+		return -1;
+	for (size_t i = 0; i < MIN2((size_t)n, sizeof(ids)) / sizeof(ids[0]);
+	    i++) {
+		/* "type;uid;gid;perm;description" */
+		if (keyctl(KEYCTL_DESCRIBE, serial(ids[i]),
+		    (unsigned long)(uintptr_t)about, sizeof(about), 0) <= 0)
+			continue;
+		about[sizeof(about) - 1] = '\0';
+		at = about + len;
+		if (strncmp(about, type, len) != 0 || *at != ';')
+			continue;
+		for (int skip = 0; skip < 4 && at; skip++)
+			at = strchr(at, ';') ? strchr(at, ';') + 1 : NULL;
+		if (streq(at, name))
+			return ids[i];
+	}
+	return 0;
+}
+
 /* The keyring that the key is for; 0: there is none, and none was to be made.
  */
 static int
@@ -93,14 +128,14 @@ find_ring(const struct keyring *k, bool make, int32_t *out,
 		return failed(k, "reach the user's keyring for", err);
 	if (!k->named)
 		return 0;
-	id = keyctl(KEYCTL_SEARCH, serial(k->ring),
-	    (unsigned long)(uintptr_t)"keyring",
-	    (unsigned long)(uintptr_t)k->named, 0);
-	if (id < 0 && !make) {
+	id = find_direct(k->ring, "keyring", k->named);
+	if (id < 0)
+		return failed(k, "look for the keyring of", err);
+	if (!id && !make) {
 		*out = 0;
 		return 0;
 	}
-	if (id < 0) {
+	if (!id) {
 		id = add_key("keyring", k->named, NULL, 0, k->ring);
 		if (id < 0 || keyctl(KEYCTL_SETPERM, serial(id), PERM_OWNER,
 		    0, 0) < 0)
@@ -138,12 +173,9 @@ keyring_remove(const struct keyring *k, struct tb_error *err)
 		return -1;
 	if (!ring)
 		return 0;
-	id = keyctl(KEYCTL_SEARCH, serial(ring),
-	    (unsigned long)(uintptr_t)"user",
-	    (unsigned long)(uintptr_t)k->key, 0);
-	if (id < 0)
-		return errno == ENOKEY || errno == EKEYEXPIRED ||
-		    errno == EKEYREVOKED ? 0 : failed(k, "find", err);
+	id = find_direct(ring, "user", k->key);
+	if (id <= 0)
+		return id == 0 ? 0 : failed(k, "find", err);
 	/* also for those who have it linked elsewhere */
 	if (keyctl(KEYCTL_INVALIDATE, serial(id), 0, 0, 0) < 0 &&
 	    keyctl(KEYCTL_UNLINK, serial(id), serial(ring), 0, 0) < 0)

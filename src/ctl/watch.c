@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "base/now.h"
@@ -20,6 +21,7 @@
 #define DUE_CAP_MS 600000
 #define REMOVE_BASE_MS 1000
 #define REMOVE_CAP_MS 60000
+#define LOOK_MS 5000
 #define TURN_MS 60000
 
 static volatile sig_atomic_t got_stop, got_hangup;
@@ -63,6 +65,22 @@ watch_conf_clear(struct watch_conf *conf)
 	free(conf->pid_file);
 }
 
+/* Each value has a name, in the template or in front of it. */
+static int
+check_names(const struct watch_conf *conf, const struct tmpl *t,
+    struct tb_error *err)
+{
+	if (conf->own)
+		return 0;
+	for (size_t i = 0; i < tmpl_n_tokens(t); i++)
+		if (!*tmpl_token(t, i))
+			return tb_error_set(err, TB_E_BADREQ, "%.200s has "
+			    "{{token}} without a name: say which, as in "
+			    "tokenbrokerctl watch NAME ...", conf->tmpl_file);
+	return tmpl_n_tokens(t) > 0 ? 0 : tb_error_set(err, TB_E_BADREQ,
+	    "%.200s names no token", conf->tmpl_file);
+}
+
 int
 watch_read_template(struct watch_conf *conf, struct tb_error *err)
 {
@@ -74,7 +92,8 @@ watch_read_template(struct watch_conf *conf, struct tb_error *err)
 	t = tmpl_parse(conf->tmpl_file, text, err);
 	if (!t)
 		return -1;
-	if (tmpl_check_vars(t, conf->vars, conf->n_vars, err) < 0) {
+	if (check_names(conf, t, err) < 0 ||
+	    tmpl_check_vars(t, conf->vars, conf->n_vars, err) < 0) {
 		tmpl_free(t);
 		return -1;
 	}
@@ -151,6 +170,25 @@ judge_ends(struct watch *w, int64_t now)
 		watch_remove_again(w);
 }
 
+/* Who cleans up, or starts a unit again whose RuntimeDirectory= it was, takes
+ * away what the consumer needs until there is a newer value. */
+static void
+look_after_file(struct watch *w, int64_t now)
+{
+	const char *path = w->conf->sink.path;
+	struct stat st;
+
+	if (!path || !w->delivered || w->due != WATCH_NOTHING ||
+	    now < w->look_ms)
+		return;
+	w->look_ms = now + LOOK_MS;
+	if (lstat(path, &st) == 0 || errno != ENOENT)
+		return;
+	ctl_note(w->ctl, "%s is gone; it is written again", path);
+	w->due = WATCH_WRITE;
+	w->due_ms = 0;
+}
+
 /* ---------------------------------------------------------------- the loop */
 
 static int64_t
@@ -169,6 +207,8 @@ next_time(const struct watch *w, int64_t now)
 	}
 	if (w->delivered)
 		next = MIN2(next, w->delivered_ends_ms);
+	if (w->delivered && w->due == WATCH_NOTHING && w->conf->sink.path)
+		next = MIN2(next, w->look_ms);
 	if (w->removing)
 		next = MIN2(next, w->remove_ms);
 	if (w->due != WATCH_NOTHING && has_all(w))
@@ -209,6 +249,7 @@ turn(struct watch *w)
 			watch_no_answer(w, t);
 	}
 	judge_ends(w, now_boot_ms());
+	look_after_file(w, now_boot_ms());
 	if (w->due != WATCH_NOTHING && has_all(w) &&
 	    now_boot_ms() >= w->due_ms)
 		watch_deliver(w);

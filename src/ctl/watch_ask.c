@@ -67,7 +67,10 @@ is_new_trouble(struct watch_token *t, const char *what)
 static void
 later(struct watch_token *t, int64_t at_least_ms)
 {
-	t->next_ms = now_boot_ms() + backoff_next(&t->backoff, at_least_ms);
+	/* a service may ask for a pause of hours, which the daemon keeps; what
+	 * a human does meanwhile is not to be missed */
+	t->next_ms = now_boot_ms() + backoff_next(&t->backoff,
+	    MIN2(at_least_ms, (int64_t)BACKOFF_CAP_MS));
 }
 
 /* With --once the first trouble that does not pass is the end. */
@@ -122,7 +125,9 @@ watch_ask(struct watch *w, struct watch_token *t, int64_t now)
 	/* in trouble it is asked, not waited, so that its end is seen */
 	const char *wait = *t->said ? "" : "Prefer: wait=" WATCH_S "\r\n";
 
-	if (secret_is_empty(&t->value))
+	/* behind a new connection the state may be another, with the same
+	 * numbers for other values */
+	if (secret_is_empty(&t->value) || t->client.fd < 0)
 		snprintf(t->fields, sizeof(t->fields), "%s",
 		    delivery(w->conf));
 	else
@@ -146,6 +151,17 @@ is_refusal(const struct problem *p)
 	    streq(p->code, "human_needed.login");
 }
 
+/* The daemon has no value at all, and what stands in the place may be one that
+ * an earlier run of ours left there, good until nobody knows when. */
+static bool
+has_nothing(const struct watch *w, const struct watch_token *t,
+    const struct problem *p)
+{
+	return !w->delivered && secret_is_empty(&t->value) &&
+	    (streq(p->code, "unavailable.upstream") ||
+		streq(p->code, "unavailable.timeout"));
+}
+
 static void
 on_problem(struct watch *w, struct watch_token *t, const struct reply *r)
 {
@@ -158,7 +174,7 @@ on_problem(struct watch *w, struct watch_token *t, const struct reply *r)
 	is_new = is_new_trouble(t, *p.code ? p.code : "status");
 	if (is_new && !problem_is_restart(&p))
 		ctl_fail_problem(w->ctl, &p, ASK_API);
-	if (!is_refusal(&p))
+	if (!is_refusal(&p) && !has_nothing(w, t, &p))
 		t->refused_ms = 0;
 	else if (!t->refused_ms)
 		t->refused_ms = now_boot_ms();

@@ -201,12 +201,12 @@ put(struct watch *w, const struct secret *content, struct tb_error *err)
 		return tb_error_wrap(err, "the canary refuses generation %"
 		    PRId64 ", %s", first_token(w)->generation, w->delivered ?
 		    "so the one before stays" : "so nothing is delivered");
-	if (conf->sink.path && sink_write(&conf->sink, content, err) < 0)
-		return -1;
+	/* the file last: where a keyring is full or forbidden, nothing has changed
+	 * that the consumer would have to be told */
 	if (conf->keyring.key &&
 	    keyring_put(&conf->keyring, content, left / 1000, err) < 0)
 		return -1;
-	return 0;
+	return conf->sink.path ? sink_write(&conf->sink, content, err) : 0;
 }
 
 static void

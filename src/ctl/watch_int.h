@@ -49,6 +49,7 @@ struct watch {
 	/* until when that is good; the tokens may be others by now, which a
 	 * canary or a full disk keeps from being delivered */
 	int64_t delivered_ends_ms;
+	int64_t look_ms;         /* when to see whether the file is there */
 	bool was_ready;
 	/* nothing of ours is to be there: taken away, or, for this reason, not
 	 * yet; then tried again at remove_ms */

@@ -440,6 +440,73 @@ def test_removal_is_tried_until_it_is_done(tb, shm):
         assert "trying again" not in w.output().splitlines()[-1]
 
 
+def test_a_template_that_names_nothing_any_more(tb, shm):
+    """Edited while it runs: what cannot be filled in is refused as at the start, and the template stays as it was."""
+    value = tb.rotate()
+    template = shm / "template"
+    template.write_text("x={{token one}}\n")
+    with Watch(tb, "--template", template, "--write", shm / "t").await_ready() as w:
+        for text, said in (("nothing\n", "names no token"), ("x={{token one}} y={{token}}\n", "without a name")):
+            template.write_text(text)
+            w.process.send_signal(signal.SIGHUP)
+            w.await_output(said)
+            assert reads(shm / "t") == f"x={value}\n"
+        assert w.output().count("the template stays as it was") == 2
+        template.write_text("z={{token one}}\n")
+        w.process.send_signal(signal.SIGHUP)
+        await_content(shm / "t", f"z={value}\n")
+        w.end()
+
+
+def test_a_file_that_others_removed_comes_back(tb, shm):
+    """Alone, or with its directory, as where a unit that is started again gets its RuntimeDirectory= anew."""
+    where = shm / "d"
+    where.mkdir()
+    value = tb.rotate()
+    with Watch(tb, "one", "--write", where / "t", "--exec", f"/bin/sh -c 'echo $TOKENBROKER_EVENT >>{shm}/told'").await_ready() as w:
+        (where / "t").unlink()
+        await_content(where / "t", value)
+        shutil.rmtree(where)
+        w.await_output("cannot open the directory")
+        where.mkdir()
+        await_content(where / "t", value)
+        util.wait_until(lambda: reads(shm / "told") == "changed\n" * 3, 20, "the command, each time")
+        assert w.output().count("is gone; it is written again") == 2
+        w.end()
+
+
+def test_another_state_with_the_same_numbers(tb, shm):
+    """Behind a new connection: generation 1 of a state that was made anew is no reason to keep the old value."""
+    tb.rotate()
+    with Watch(tb, "one", "--write", shm / "t").await_ready() as w:
+        tb.stop()
+        for file in tb.state_dir.glob("*.tbr"):
+            file.unlink()
+        tb.start()
+        value = tb.rotate()
+        assert tb.token("one").json()["generation"] == 1
+        await_content(shm / "t", value)
+        w.end()
+
+
+def test_what_an_earlier_run_left_is_not_kept_for_nothing(shm):
+    """Killed, and started again while the service is away and the daemon has no value that is good: what stands there
+    was good until nobody knows when."""
+    with Sandbox() as sandbox, Tokens(MINTING.format(issuer=sandbox.issuer).replace("lifetime = 6h", "lifetime = 1h")) as tb:
+        assert tb.login("ops", sandbox.approve)["state"] == "granted"
+        value = tb.token("db").json()["token"]
+        (shm / "t").write_text(value)
+        (shm / "t").chmod(0o600)
+        sandbox.fault("status", 503, path="/api/v0")
+        tb.ctl("revoke", "db", "--yes", check=None)
+        with Watch(tb, "db", "--write", shm / "t", "--grace", "2s") as w:
+            util.wait_until(lambda: reads(shm / "t") is None, 60, f"its end: {w.output()}")
+            sandbox.clear_faults()
+            util.wait_until(lambda: reads(shm / "t") not in (None, value), 60, f"a new one: {w.output()}")
+            tb.learn_value(reads(shm / "t"))
+            w.end()
+
+
 def test_hanging_command_is_ended(tb, shm):
     tb.rotate()
     with Watch(tb, "one", "--exec", "/bin/sh -c 'sleep 600 & echo $! >&2; wait'", "--exec-timeout", "1s").await_ready() as w:
@@ -547,6 +614,26 @@ def test_keyring(tb):
         util.wait_until(lambda: read_key(ring, "influx_token") != second, 30, "the short one")
         w.end(-9, signal.SIGKILL)
     util.wait_until(lambda: read_key(ring, "influx_token") is None, 30, "the kernel's own end of it")
+    keyctl(KEYCTL_UNLINK, keyctl(KEYCTL_SEARCH, USER_KEYRING, b"keyring", ring.encode(), 0), USER_KEYRING)
+
+
+def test_a_key_of_another_watch_is_left_alone(tb):
+    """One key straight in the user's keyring, one of the same name in a keyring below: each removes its own."""
+    try:
+        keyctl(KEYCTL_LINK, USER_KEYRING, PROCESS_KEYRING)
+    except OSError as e:
+        pytest.skip(f"no keyrings here: {e}")
+    ring, key = f"tb{secrets.token_hex(4)}", f"tb{secrets.token_hex(4)}"
+    tb.rotate()
+    theirs = tb.rotate("two")
+    with Watch(tb, "two", "--keyring", f"user:{ring}", "--key", key).await_ready() as other:
+        with Watch(tb, "one", "--keyring", "user", "--key", key, "--remove-on-exit").await_ready() as w:
+            assert read_key(ring, key) == theirs
+            # as the kernel does at its end; a search that starts there finds the other one now
+            keyctl(KEYCTL_UNLINK, keyctl(KEYCTL_SEARCH, USER_KEYRING, b"user", key.encode(), 0), USER_KEYRING)
+            w.end()
+        assert "what was delivered is removed" in w.output() and read_key(ring, key) == theirs
+        other.end()
     keyctl(KEYCTL_UNLINK, keyctl(KEYCTL_SEARCH, USER_KEYRING, b"keyring", ring.encode(), 0), USER_KEYRING)
 
 
