@@ -21,6 +21,7 @@
 
 #define BOOK_CAP ((size_t)4 << 20)
 #define OPEN_MAX_CONDITIONS 1000
+#define LONG_OVER_S 86400
 #define LOCK ".lock"
 
 static int
@@ -145,10 +146,9 @@ event_like(const json_t *event, const char *tail, int64_t now_s)
 }
 
 static json_t *
-event_over(const json_t *event, const json_t *ender, int64_t now_s)
+event_over(const json_t *event, const char *text, int64_t now_s)
 {
 	json_t *o = event_like(event, "over", now_s);
-	const char *text = json_string_value(json_object_get(ender, "text"));
 
 	json_object_set(o, "over", json_object_get(event, "type"));
 	json_object_set_new(o, "type", json_string("over"));
@@ -182,10 +182,24 @@ book_note(struct book *b, const json_t *event, int64_t now_s,
 	entry = ended ? json_object_get(b->open, ended) : NULL;
 	if (!entry)
 		return NULL;
-	over = event_over(json_object_get(entry, "event"), event, now_s);
+	over = event_over(json_object_get(entry, "event"), json_string_value(
+	    json_object_get(event, "text")), now_s);
 	json_object_del(b->open, ended);
 	b->dirty = true;
 	return over;
+}
+
+/* What was about to end has ended, a while ago. Whether somebody replaced it,
+ * revoked it or took it out of the configuration, nobody is told any more. */
+static bool
+is_long_over(const json_t *entry, int64_t now_s)
+{
+	const char *end = json_string_value(json_object_get(json_object_get(
+	    entry, "event"), "expires_at"));
+	int64_t at;
+
+	return end && timefmt_parse_rfc3339(end, &at) &&
+	    at + LONG_OVER_S <= now_s;
 }
 
 json_t *
@@ -199,6 +213,14 @@ book_remind(struct book *b, int64_t now_s, int64_t remind_s)
 	json_object_foreach(b->open, name, entry) {
 		if (json_integer_value(json_object_get(entry, "next")) > now_s)
 			continue;
+		if (is_long_over(entry, now_s)) {
+			o = event_over(json_object_get(entry, "event"), "its "
+			    "end was a day ago, and it is not repeated any "
+			    "more.", now_s);
+			json_object_del(b->open, name);
+			b->dirty = true;
+			return o;
+		}
 		count = json_integer_value(json_object_get(entry, "count")) +
 		    1;
 		snprintf(tail, sizeof(tail), "r%" PRId64, count);

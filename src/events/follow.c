@@ -185,6 +185,8 @@ take_answer(struct follow *f, const json_t *answer, bool *news)
 	for (i = 0; i < n; i++)
 		if (!take_event(f, json_array_get(list, i)))
 			return false;
+	if (!*news)
+		f->since = NULL; /* what comes is new, whatever the clock says */
 	book_set_cursor(&f->book, json_string_value(json_object_get(answer,
 	    "cursor")));
 	return save(f);
@@ -215,7 +217,7 @@ wait_s(const struct follow *f)
 
 	/* without a cursor, one comes first: an end before it is kept must not
 	 * make what has happened since go missing */
-	if (f->once || !f->book.cursor)
+	if (f->once || !f->book.cursor || f->since)
 		return 0;
 	return next < 0 ? WAIT_S : MIN2(next, WAIT_S);
 }

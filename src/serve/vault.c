@@ -105,7 +105,10 @@ vault_read_v2(struct session *s, const struct request *rq)
 	char own[BROKER_NAME_SIZE];
 	struct broker_view view;
 
-	if (version < 0)
+	if (wants_list(rq))
+		session_refuse(s, PROBLEM_BAD_REQUEST,
+		    "the list is at the mount, not below");
+	else if (version < 0)
 		session_refuse(s, PROBLEM_BAD_REQUEST,
 		    "version is the number of a generation");
 	else if (version > 0 && session_verdict(s, rq->name).allow &&

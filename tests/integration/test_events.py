@@ -24,6 +24,7 @@ import daemon as d
 import util
 from sandbox import Sandbox
 from test_disk import DiskFault
+from test_outages import WallClock
 
 CONF = d.SANDBOX_LOGIN + """\
 [backend prod]
@@ -403,6 +404,19 @@ def test_one_cursor_file_for_one(alone, work):
         assert other.returncode == 2 and f"goes by {cursor}" in other.stderr, other.stderr
         assert client.end() == 0
     assert once(alone, "--cursor-file", cursor) == []
+
+
+def test_since_is_for_what_was(alone, tmp_path):
+    """The clock was an hour ahead at the start: what happens afterwards is told all the same."""
+    clock = WallClock(tmp_path)
+    clock.set(3600)
+    fail_login(alone)
+    with Client(alone, "--json", "--since", "1m", "--types", "login_failed", "--cursor-file", tmp_path / "c", env=clock.env) as client:
+        util.wait_until((tmp_path / "c").exists, 30, "the first answer")
+        clock.set(0)
+        # one that comes before the end of what was is seen is among it
+        util.wait_until(lambda: (fail_login(alone), client.events())[1], 30, "what happened since", interval=0.5)
+        assert client.end() == 0
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGHUP])

@@ -145,6 +145,32 @@ keeps_what_lasts(void **state)
 	book_clear(&b);
 }
 
+/* A token that was revoked, or is in no configuration any more, is renewed by
+ * nobody. */
+static void
+ends_with_what_it_is_about(void **state)
+{
+	json_t *begin _cleanup_json_ = event("{\"id\":\"e\",\"type\":"
+	    "\"expiring\",\"condition\":\"expiring/t\",\"timestamp\":\"T\","
+	    "\"expires_at\":\"1970-01-02T00:00:00Z\"}"), *o;
+	struct book b;
+
+	open_book(&b);
+	assert_null(book_note(&b, begin, 1000, 60));
+	o = book_remind(&b, 2 * 86400 - 1, 60);
+	assert_int_equal(json_integer_value(json_object_get(o, "reminder")),
+	    1);
+	json_decref(o);
+	o = book_remind(&b, 2 * 86400 + 60, 60);
+	assert_string_equal(json_string_value(json_object_get(o, "over")),
+	    "expiring");
+	assert_null(json_object_get(o, "reminder"));
+	json_decref(o);
+	assert_null(book_remind(&b, 3 * 86400, 60));
+	assert_int_equal(book_next_s(&b, 3 * 86400), -1);
+	book_clear(&b);
+}
+
 static void
 does_not_begin_anew(void **state)
 {
@@ -174,6 +200,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		T(keeps_the_cursor),
 		T(keeps_what_lasts),
+		T(ends_with_what_it_is_about),
 		T(does_not_begin_anew),
 	};
 

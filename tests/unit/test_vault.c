@@ -306,6 +306,10 @@ refuses(void **state)
 		{ "GET /v1/kv/t1?list=true", NULL, 400,
 		    "denied.bad_request" },
 		{ "LIST /v1/kv/metadata/t1", NULL, 404, "denied.unknown" },
+		/* no list, and no value for who asks for one */
+		{ "LIST /v1/kv/data/t1", NULL, 400, "denied.bad_request" },
+		{ "GET /v1/kv/data/t1?list=true", NULL, 400,
+		    "denied.bad_request" },
 		{ "GET /v1/kv/data/t1", "Origin: null\r\n", 403,
 		    "denied.browser" },
 		{ "GET /v1/kv/data/t1", "Sec-Fetch-Mode: cors\r\n", 403,
