@@ -42,6 +42,7 @@ struct bundle_one {
 	uint64_t generation; /* that a record names; 0: there is none */
 	char *token; /* that the rules know */
 	char *name;  /* see broker_name_for */
+	const struct acl_rule *rule; /* whose rate counts; used at once */
 };
 
 struct bundle {
@@ -268,26 +269,67 @@ has_something(struct bundle *b)
 	return false;
 }
 
-/* False: answered, since its rule's rate is used up. */
+/* Of those that this rule allows. */
+static uint32_t
+count_of(const struct bundle *b, const struct acl_rule *rule)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < b->n; i++)
+		n += b->one[i].rule == rule;
+	return n;
+}
+
+/* NULL: all may be had now, as far as it is a matter of rates. */
+static const char *
+why_over(struct bundle *b, int64_t now_ms, int64_t *wait_s)
+{
+	uid_t uid = session_who(b->op.session)->uid;
+	const struct acl_rule *rule, *last = NULL;
+	uint32_t n;
+
+	for (size_t i = 0; i < b->n; i++) {
+		rule = b->one[i].rule;
+		if (!rule || rule == last)
+			continue;
+		last = rule;
+		n = count_of(b, rule);
+		if (n <= rate_left(b->serve->rate, rule, uid, NULL, now_ms,
+			wait_s))
+			continue;
+		if (n <= rule->rate_count)
+			return "the rule that allows you these tokens has a "
+			       "rate";
+		return "more tokens come with each answer than the rate of "
+		       "their rule gives: raise it, or ask for each token by "
+		       "itself";
+	}
+	return NULL;
+}
+
+/* All or none. False: answered, since a rule's rate is used up. */
 static bool
 take_rates(struct bundle *b)
 {
-	struct problem over = { .code = PROBLEM_RATE, .detail = "the rule that "
-	    "allows you one of these tokens has a rate" };
+	struct problem over = { .code = PROBLEM_RATE };
 	struct session *s = b->op.session;
+	int64_t now_ms = now_boot_ms();
 	struct acl_verdict v;
-	size_t i;
 
-	for (i = 0; i < b->n && !b->counted; i++) {
+	if (b->counted)
+		return true;
+	for (size_t i = 0; i < b->n; i++) {
 		v = session_verdict(s, b->one[i].token);
-		if (v.allow && !rate_take(b->serve->rate, v.rule,
-			session_who(s)->uid, NULL,
-			v.rule->rate_count ? now_boot_ms() : 0,
-			&over.retry_after_s)) {
-			session_problem(bundle_end(b), &over);
-			return false;
-		}
+		b->one[i].rule = v.allow && v.rule->rate_count ? v.rule : NULL;
 	}
+	over.detail = why_over(b, now_ms, &over.retry_after_s);
+	if (over.detail) {
+		session_problem(bundle_end(b), &over);
+		return false;
+	}
+	for (size_t i = 0; i < b->n; i++)
+		(void)rate_take(b->serve->rate, b->one[i].rule,
+		    session_who(s)->uid, NULL, now_ms, &over.retry_after_s);
 	b->counted = true;
 	return true;
 }

@@ -100,6 +100,33 @@ entry_of(struct rate *r, const struct acl_rule *rule, uint64_t who,
 	return e;
 }
 
+/* In the period that there is now. */
+static struct rate_entry *
+current_entry(struct rate *r, const struct acl_rule *rule, uid_t uid,
+    const char *unit, int64_t now_ms)
+{
+	struct rate_entry *e = entry_of(r, rule, who_of(uid, unit), now_ms);
+
+	if (e->ends_ms <= now_ms) {
+		e->ends_ms = now_ms + rule->rate_period_s * 1000;
+		e->used = 0;
+	}
+	return e;
+}
+
+uint32_t
+rate_left(struct rate *r, const struct acl_rule *rule, uid_t uid,
+    const char *unit, int64_t now_ms, int64_t *wait_s)
+{
+	struct rate_entry *e;
+
+	if (!rule || rule->rate_count == 0)
+		return UINT32_MAX;
+	e = current_entry(r, rule, uid, unit, now_ms);
+	*wait_s = (e->ends_ms - now_ms + 999) / 1000;
+	return rule->rate_count - MIN2(e->used, rule->rate_count);
+}
+
 bool
 rate_take(struct rate *r, const struct acl_rule *rule, uid_t uid,
     const char *unit, int64_t now_ms, int64_t *wait_s)
@@ -108,11 +135,7 @@ rate_take(struct rate *r, const struct acl_rule *rule, uid_t uid,
 
 	if (!rule || rule->rate_count == 0)
 		return true;
-	e = entry_of(r, rule, who_of(uid, unit), now_ms);
-	if (e->ends_ms <= now_ms) {
-		e->ends_ms = now_ms + rule->rate_period_s * 1000;
-		e->used = 0;
-	}
+	e = current_entry(r, rule, uid, unit, now_ms);
 	if (e->used >= rule->rate_count) {
 		*wait_s = (e->ends_ms - now_ms + 999) / 1000;
 		return false;

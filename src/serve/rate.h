@@ -19,5 +19,9 @@ void rate_free(struct rate *r); /* NULL is fine */
  * says for how long. */
 bool rate_take(struct rate *r, const struct acl_rule *rule, uid_t uid,
     const char *unit, int64_t now_ms, int64_t *wait_s);
+/* How many it would give now; UINT32_MAX: the rule has none. *wait_s: until
+ * there are as many as the rule gives. */
+uint32_t rate_left(struct rate *r, const struct acl_rule *rule, uid_t uid,
+    const char *unit, int64_t now_ms, int64_t *wait_s);
 /* The rules are others now. */
 void rate_reset(struct rate *r);

@@ -239,14 +239,41 @@ counts_the_rate(void **state)
 	struct answer a;
 
 	both_ready(w);
+	w->rule_list[0]->rate_count = 2;
 	w->rule_list[1]->rate_count = 1;
-	w->rule_list[1]->rate_period_s = 60;
+	w->rule_list[0]->rate_period_s = w->rule_list[1]->rate_period_s = 60;
 	a = world_once(w, "api", "GET secrets", NULL, NULL);
 	body_is(&a, BOTH);
 	fake_audit_take();
 	a = world_once(w, "api", "GET secrets", NULL, NULL);
 	answer_must_be(&a, 429, "unavailable.rate");
 	assert_string_equal(fake_audit_take(), "");
+	/* who was refused has used up nothing of the other rule */
+	w->rule_list[1]->rate_count = 0;
+	a = world_once(w, "api", "GET secrets", NULL, NULL);
+	body_is(&a, BOTH);
+}
+
+/* It would never be given. */
+static void
+says_that_a_rate_is_too_small(void **state)
+{
+	struct world *w = *state;
+	struct acl_rule *r;
+	struct answer a;
+
+	both_ready(w);
+	world_no_rules(w);
+	r = world_rule(w, getuid(), "t*", false);
+	r->rate_count = 1;
+	r->rate_period_s = 60;
+	a = world_once(w, "api", "GET secrets", NULL, NULL);
+	answer_must_be(&a, 429, "unavailable.rate");
+	assert_non_null(strstr(a.text, "more tokens come with each answer"));
+	a = world_once(w, "api", "GET tokens/t1", NULL, NULL);
+	assert_int_equal(a.status, 200);
+	a = world_once(w, "api", "GET secrets", NULL, NULL);
+	assert_non_null(strstr(a.text, "more tokens come with each answer"));
 }
 
 /* ------------------------------------------------------------------ records */
@@ -361,6 +388,7 @@ main(void)
 		T(says_when_there_is_nothing_at_all),
 		T(forgets_who_went_away),
 		T(counts_the_rate),
+		T(says_that_a_rate_is_too_small),
 		T(waits_for_every_record),
 		T(looks_again_behind_the_disk),
 		T(notes_what_did_not_leave),
