@@ -296,8 +296,8 @@ sink_remove(const struct sink *s, struct tb_error *err)
 	_cleanup_free_ char *tmp = NULL;
 	struct stat st;
 
-	if (dir < 0)
-		return -1;
+	if (dir < 0) /* with its directory it has gone, too */
+		return lstat(s->path, &st) < 0 && errno == ENOENT ? 0 : -1;
 	tmp = temporary(name);
 	(void)unlinkat(dir, tmp, 0); /* of a write that was cut off */
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||

@@ -20,7 +20,7 @@
 #define DUE_BASE_MS 5000  /* a canary or a command that failed */
 #define DUE_CAP_MS 600000
 #define REMOVE_BASE_MS 1000
-#define REMOVE_CAP_MS 60000
+#define REMOVE_CAP_MS 300000
 #define LOOK_MS 5000
 #define TURN_MS 60000
 

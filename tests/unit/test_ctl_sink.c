@@ -175,6 +175,8 @@ a_disk_must_be_allowed(void **state)
 	is_content(file, "one");
 	assert_int_equal(sink_remove(&s, &err), 0);
 	assert_int_equal(rmdir(here), 0);
+	/* its directory is gone, and it with that */
+	assert_int_equal(sink_remove(&s, &err), 0);
 }
 
 static void
