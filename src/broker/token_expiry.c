@@ -82,7 +82,7 @@ distance_s(const struct token *t, size_t i)
 static bool
 is_told(const struct generation *g, int64_t distance)
 {
-	return g->announced_s && distance >= g->announced_s;
+	return g->announced_s && MAX2(distance, 1) >= g->announced_s;
 }
 
 int64_t

@@ -32,7 +32,7 @@ static const struct opt_spec watch_opts[N_WATCH] = {
 	[W_KEY] = { "key", 0, OPT_TEXT, "NAME",
 	    "of the key in the keyring (default: the token's)" },
 	[W_KEYRING] = { "keyring", 0, OPT_TEXT, "RING[:NAME]",
-	    "put it into that keyring of the kernel: user, session" },
+	    "put it into that keyring: user, session, user-session" },
 	[W_MODE] = { "mode", 0, OPT_TEXT, "MODE",
 	    "of the file (default: 0600)" },
 	[W_ONCE] = { "once", 0, OPT_FLAG, NULL, "deliver once and exit" },

@@ -200,8 +200,8 @@ judge_token(struct doctor *d, const struct json_t *o, const char *needed,
 		    "ready%s%s", name, expires ? ", expires " : "", expires ?
 		    phrase_when(expires - now, when, sizeof(when)) : "");
 	else
-		doctor_add(d, FINDING_OK, area_tokens, NULL, "token %s: "
-		    "nobody has asked for it yet", name);
+		doctor_add(d, FINDING_OK, area_tokens, NULL, "token %s has "
+		    "no value, and nobody waits for it", name);
 	if (jval_str(o, "expiring"))
 		doctor_add(d, FINDING_WARN, area_tokens, jval_str(o,
 		    "expiring_advice"), "token %s ends %s, and nothing newer "

@@ -205,7 +205,7 @@ complete(int argc, char **argv)
 		.names = names_add };
 	struct strbuf out _cleanup_(strbuf_clear) = STRBUF_INIT;
 	struct tb_error err = TB_ERROR_INIT;
-	const char **words = xcalloc((size_t)argc + 2, sizeof(*words));
+	const char **words = xcalloc((size_t)argc + 3, sizeof(*words));
 	const struct command *cmd;
 	size_t i, raw;
 
@@ -214,7 +214,7 @@ complete(int argc, char **argv)
 			commands[i]->summary, commands[i]->opts,
 			commands[i]->n_opts, commands[i]->names,
 			commands[i]->splits, commands[i]->raw };
-	/* room in front for what the other program is asked */
+	/* room in front for what the other program is asked, and a NULL */
 	for (i = 0; i < (size_t)argc; i++)
 		words[i + 2] = argv[i];
 	raw = complete_words(&c, words + 2, (size_t)argc, &out);

@@ -134,7 +134,8 @@ add_advice(struct strbuf *b, const struct problem *p, enum ctl_exit e,
 		    p->login ? p->login : "NAME");
 		break;
 	case CTL_DENIED:
-		if (!admin)
+		/* of the others the detail is the reason */
+		if (!admin && (p->status == 403 || p->status == 404))
 			strbuf_adds(b, "; an operator sees the reason with "
 			    "'tokenbrokerctl explain --pid PID'");
 		break;

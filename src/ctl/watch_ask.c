@@ -162,6 +162,20 @@ has_nothing(const struct watch *w, const struct watch_token *t,
 		streq(p->code, "unavailable.timeout"));
 }
 
+/* Of several tokens, by its name: the command line has another one, or none. */
+static void
+tell_problem(struct watch *w, const struct watch_token *t, struct problem *p)
+{
+	char *detail;
+
+	if (w->n_tokens > 1 || !w->conf->own) {
+		detail = xasprintf("token %s: %s", t->name, p->detail);
+		free(p->detail);
+		p->detail = detail;
+	}
+	ctl_fail_problem(w->ctl, p, ASK_API);
+}
+
 static void
 on_problem(struct watch *w, struct watch_token *t, const struct reply *r)
 {
@@ -173,7 +187,7 @@ on_problem(struct watch *w, struct watch_token *t, const struct reply *r)
 	e = problem_exit(&p);
 	is_new = is_new_trouble(t, *p.code ? p.code : "status");
 	if (is_new && !problem_is_restart(&p))
-		ctl_fail_problem(w->ctl, &p, ASK_API);
+		tell_problem(w, t, &p);
 	if (!is_refusal(&p) && !has_nothing(w, t, &p))
 		t->refused_ms = 0;
 	else if (!t->refused_ms)
@@ -223,7 +237,9 @@ on_success(struct watch *w, struct watch_token *t, bool news)
 	backoff_reset(&t->backoff);
 	t->refused_ms = 0;
 	t->said[0] = '\0';
-	t->next_ms = news ? 0 : t->asked_ms + NO_FASTER_MS;
+	/* a request that nobody waits for would be found unread at our end */
+	t->next_ms = w->conf->once ? INT64_MAX : news ? 0 :
+	    t->asked_ms + NO_FASTER_MS;
 	if (news) {
 		w->due = WATCH_WRITE;
 		w->due_ms = 0;

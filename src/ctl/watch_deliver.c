@@ -216,13 +216,15 @@ failed(struct watch *w, const struct tb_error *err)
 	char in[TIMEFMT_SIZE];
 
 	w->due_ms = now_boot_ms() + ms;
+	if (w->conf->once) {
+		ctl_complain(w->ctl, "%s", err->msg);
+		w->ends = true;
+		w->exit = CTL_FAILED;
+		return;
+	}
 	ctl_complain(w->ctl, "%s; trying again in %s", err->msg,
 	    timefmt_duration((ms + 999) / 1000 * 1000, in, sizeof(in)));
 	watch_status(w);
-	if (w->conf->once) {
-		w->ends = true;
-		w->exit = CTL_FAILED;
-	}
 }
 
 static void

@@ -15,6 +15,7 @@
 
 #include "base/now.h"
 #include "base/principal.h"
+#include "base/timefmt.h"
 #include "base/util.h"
 #include "broker/broker.h"
 #include "conf.h"
@@ -501,6 +502,19 @@ release_hurry(struct session_op *op, enum session_hurry why)
 
 /* ------------------------------------------------------------------- start */
 
+static void
+refuse_min_valid(struct session *s, const struct release_ask *ask)
+{
+	char detail[320], most[TIMEFMT_SIZE];
+
+	timefmt_duration(broker_max_min_valid(session_serve(s)->broker,
+	    ask->token) * 1000, most, sizeof(most));
+	snprintf(detail, sizeof(detail), "min_valid is more than %s, the "
+	    "renew_before of [token %s], which is all that can be promised: "
+	    "ask for less, or have renew_before raised", most, ask->token);
+	session_refuse(s, PROBLEM_BAD_REQUEST, detail);
+}
+
 /* True: *view is what this client gets. *name: see broker_name_for. Most
  * tokens are for all who may have them, and need one look-up only. */
 static bool
@@ -531,9 +545,7 @@ release_start(struct session *s, const struct release_ask *ask)
 		release_deny(s, ask->token, &v);
 	} else if (ask->min_valid_s > 0 && ask->min_valid_s >
 	    broker_max_min_valid(session_serve(s)->broker, ask->token)) {
-		session_refuse(s, PROBLEM_BAD_REQUEST, "min_valid is more than "
-		    "the token's renew_before, which is all that can be "
-		    "promised");
+		refuse_min_valid(s, ask);
 	} else if (!find_value(s, ask, own, &name, &view)) {
 		render_forget(session_serve(s)->render, name);
 		wait_for_value(s, ask, name, ask->known && ask->wait_s >= 0);

@@ -515,7 +515,7 @@ def test_status_names_the_import_that_somebody_waits_for(ctl, doors):
     assert "\nall is well\n" in ctl("status").stdout
     done = ctl("doctor")
     assert done.returncode == 1 and "token mgmt needs a human: it is waited for, and there is none" in done.stdout
-    assert "then: tokenbrokerctl import mgmt" in done.stdout and "token spare: nobody has asked for it yet" in done.stdout
+    assert "then: tokenbrokerctl import mgmt" in done.stdout and "token spare has no value, and nobody waits for it" in done.stdout
 
 
 @pytest.mark.parametrize("columns", [80, 60, 46, 40])

@@ -507,6 +507,13 @@ def test_what_an_earlier_run_left_is_not_kept_for_nothing(shm):
             w.end()
 
 
+def test_a_short_life_is_announced_once(tb):
+    """A third of it is no second. (On a busy machine it is over before it is imported, and that is refused.)"""
+    util.wait_until(lambda: tb.ctl("import", "one", "--expires-at", "2s", stdin=ODD).returncode == 0, 30, "an import")
+    util.wait_until(lambda: not tb.token_status("one")["generations"], 20, "its end")
+    assert len(tb.audit("expiring")) <= 1, len(tb.audit("expiring"))
+
+
 def test_hanging_command_is_ended(tb, shm):
     tb.rotate()
     with Watch(tb, "one", "--exec", "/bin/sh -c 'sleep 600 & echo $! >&2; wait'", "--exec-timeout", "1s").await_ready() as w:

@@ -41,6 +41,8 @@ refusals_become_status_and_line(void **state)
 		{ 403, "{\"code\":\"deniedx\",\"title\":\"T\"}", CTL_DENIED,
 		    "denied: T; an operator sees the reason with "
 		    "'tokenbrokerctl explain --pid PID'" },
+		{ 409, "{\"code\":\"denied.conflict\",\"detail\":\"why\"}",
+		    CTL_DENIED, "denied: why" },
 		{ 500, "<html>", CTL_FAILED,
 		    "the daemon answered with status 500" },
 		{ 404, "", CTL_DENIED, "denied: the daemon answered with "
